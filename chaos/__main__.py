@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=None, help="of the messages and the faults; random if absent")
     parser.add_argument("--rate", type=float, default=60.0, help="messages a second")
     parser.add_argument("--short", action="store_true", help="each fault that ends within seconds, once")
+    parser.add_argument("--keep", action="store_true", help="keep the records, also if no promise was broken")
     given = parser.parse_args()
     seed = secrets.randbelow(MAX_SEED) if given.seed is None else given.seed
     settings = RunSettings(
@@ -36,7 +37,7 @@ def main() -> None:
         _print(line)
     if verdict.violations:
         save_violations(verdict, directory / "violations")
-    else:
+    elif not given.keep:
         shutil.rmtree(directory, ignore_errors=True)
     _print(build_summary(verdict, seed=seed, minutes=given.minutes, faults=run.injected))
     sys.exit(1 if verdict.violations else 0)

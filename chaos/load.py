@@ -26,6 +26,12 @@ RETRY_SECONDS = 0.3
 MAX_RESENDS = 2
 """Further requests with a message that may be repeated and was not answered."""
 
+MAX_ATTEMPTS = 100
+"""Requests with a message that is stored at once, which may be sent as often as its sender likes."""
+
+MAX_SENDING_SECONDS = 40.0
+"""Time after which the sender of such a message gives up."""
+
 FAILED_STATUS = 500
 
 MODES = {SendMode.DIRECT: 55, SendMode.STRICT: 10, SendMode.RESPOND_ASYNC: 35}
@@ -102,20 +108,16 @@ class Load:
         message, token = chosen
         self._journal.append({"message": asdict(message)})
         self.sent += 1
-        for attempt in range(self._count_attempts(message)):
+        give_up_at = time.monotonic() + MAX_SENDING_SECONDS
+        for attempt in range(_count_attempts(message)):
             gateway = self._gateways[(self.sent + attempt) % len(self._gateways)]
             response = await _post(session, gateway, message, token)
             self._journal.append({"message_id": message.id, "response": asdict(response)})
             if not _is_inconclusive(response):
                 self.settled += 1
+            if not _is_inconclusive(response) or time.monotonic() > give_up_at:
                 break
             await asyncio.sleep(RETRY_SECONDS)
-
-    def _count_attempts(self, message: Message) -> int:
-        """Only what is stored at once, or may be repeated, is sent again."""
-        if message.mode is SendMode.RESPOND_ASYNC or message.kind is AgentKind.POLL:
-            return 100
-        return 1 + MAX_RESENDS if message.is_repeatable else 1
 
 
 def read_sent(directory: Path) -> dict[str, SentMessage]:
@@ -130,6 +132,13 @@ def read_sent(directory: Path) -> dict[str, SentMessage]:
         else:
             responses.setdefault(record["message_id"], []).append(Response(**record["response"]))
     return {id_: SentMessage(message, responses.get(id_, [])) for id_, message in messages.items()}
+
+
+def _count_attempts(message: Message) -> int:
+    """Only what is stored at once, or may be repeated, is sent again."""
+    if message.mode is SendMode.RESPOND_ASYNC or message.kind is AgentKind.POLL:
+        return MAX_ATTEMPTS
+    return 1 + MAX_RESENDS if message.is_repeatable else 1
 
 
 def _is_inconclusive(response: Response) -> bool:

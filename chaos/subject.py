@@ -28,6 +28,10 @@ RESTART_TIMEOUT_SECONDS = 60.0
 POLL_SECONDS = 0.05
 
 
+class NotRecoveredError(Exception):
+    """A process does not run again after a fault, so the rest of the run would prove nothing."""
+
+
 class Subject:
     """The plane of a run, its targets and its callers, within an `async with`."""
 
@@ -122,12 +126,15 @@ class Subject:
 
 
 async def _wait_until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Return once the condition holds; raises `TimeoutError` if the plane does not recover."""
-    async with asyncio.timeout(RESTART_TIMEOUT_SECONDS):
-        while True:
-            if await condition():
-                return
-            await asyncio.sleep(POLL_SECONDS)
+    """Return once the condition holds; raises `NotRecoveredError`."""
+    try:
+        async with asyncio.timeout(RESTART_TIMEOUT_SECONDS):
+            while True:
+                if await condition():
+                    return
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise NotRecoveredError from None
 
 
 def _find_free_port() -> int:
