@@ -28,10 +28,14 @@ def copy_broken(folder: Path) -> None:
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     rules = folder / RULES
-    text = rules.read_text()
+    rules.write_text(break_rules(rules.read_text()))
+
+
+def break_rules(text: str) -> str:
+    """Return the module of the rules with one wrong line; raises `ValueError` if the right one is not there."""
     if text.count(RIGHT) != 1:
-        raise RuntimeError(f"{RULES} has changed: the line to break is not there")
-    rules.write_text(text.replace(RIGHT, WRONG))
+        raise ValueError(f"{RULES} has changed: the line to break is not there")
+    return text.replace(RIGHT, WRONG)
 
 
 def main() -> None:
