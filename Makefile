@@ -7,7 +7,7 @@ DEV_STAMP := .venv/.installed
 PACKAGES := services gateway protos deploy molecule_agent molecule_cli molecule_http
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status test mutants check e2e protos migrate settings states promises bench bench-registry
+.PHONY: help install up down status test mutants check e2e protos migrate settings states promises bench bench-registry bench-delivery chaos
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,12 @@ bench: install  ## echo through the plane against the agent directly
 
 bench-registry: install  ## the registry with ten thousand agents: heartbeats, feed, lists, sweeps
 	@$(BIN)/python -m bench.registry
+
+bench-delivery: install  ## the queue: accepting, draining, and memory over MINUTES=1 of load
+	@$(BIN)/python -m bench.delivery $(if $(MINUTES),--minutes $(MINUTES))
+
+chaos: install  ## kill everything under load for MINUTES=2 with SEED=n: is a message lost or doubled?
+	@$(BIN)/python -m chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 # The stamps are written last, so an interrupted installation starts over. A plane needs fewer packages than its
 # development; the second set contains the first.

@@ -43,10 +43,10 @@ def main() -> None:
 
 
 async def _main() -> None:
-    async with _run_agent() as agent_port, Plane(backend="none", processes=True) as plane:
+    async with run_agent() as agent_port, Plane(backend="none", processes=True) as plane:
         path = await _create_target(plane, agent_port)
         port = int(plane.url.rpartition(":")[2])
-        await _run_clients(port, path, MANY_CONNECTIONS, WARM_UP_SECONDS)
+        await run_clients(port, path, MANY_CONNECTIONS, WARM_UP_SECONDS)
         one_run = await _measure(plane, agent_port, port, path, connections=1)
         many_run = await _measure(plane, agent_port, port, path, connections=MANY_CONNECTIONS)
     _print_run(1, one_run)
@@ -65,9 +65,11 @@ async def _main() -> None:
 
 
 @asynccontextmanager
-async def _run_agent() -> AsyncIterator[int]:
+async def run_agent(*arguments: str) -> AsyncIterator[int]:
     """Run the agent for the length of the block; yields its port."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.agent", stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.agent", *arguments, stdout=asyncio.subprocess.PIPE
+    )
     try:
         yield int(await _read_line(process))
     finally:
@@ -84,15 +86,15 @@ async def _create_target(plane: Plane, agent_port: int) -> str:
 
 
 async def _measure(plane: Plane, agent_port: int, port: int, path: str, *, connections: int) -> Measurement:
-    direct = await _run_clients(agent_port, "/", connections, RUN_SECONDS)
+    direct = await run_clients(agent_port, "/", connections, RUN_SECONDS)
     before = process_cost.measure_cpu_seconds(plane, PROCESSES)
-    through = await _run_clients(port, path, connections, RUN_SECONDS)
+    through = await run_clients(port, path, connections, RUN_SECONDS)
     after = process_cost.measure_cpu_seconds(plane, PROCESSES)
     micros = {name: (after[name] - before[name]) / through.requests * 1_000_000 for name in PROCESSES}
     return Measurement(direct=direct, through=through, micros=micros)
 
 
-async def _run_clients(port: int, path: str, connections: int, seconds: float) -> Sample:
+async def run_clients(port: int, path: str, connections: int, seconds: float) -> Sample:
     """Run the clients in their own process; return their result."""
     arguments = [str(port), path, str(connections), str(seconds)]
     process = await asyncio.create_subprocess_exec(

@@ -1,6 +1,12 @@
-"""A minimal, fast agent: `python -m bench.agent` prints its port and answers until it is stopped."""
+"""A minimal, fast agent: `python -m bench.agent [FILE]` prints its port and answers until it is stopped.
+
+It appends the id of every message that it receives to the file, one a line.
+"""
 
 import asyncio
+import os
+import re
+import sys
 
 import uvloop
 
@@ -11,11 +17,15 @@ ANSWER = (
 
 RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(ANSWER) + ANSWER
 
+MESSAGE_ID = re.compile(rb'"messageId": ?"([^"]+)"')
+
 
 class Echo(asyncio.Protocol):
     """Answers each request on a connection with the same response."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: int | None) -> None:
+        """`record` is the descriptor of the file for the message ids."""
+        self._record = record
         self._received = b""
         self._transport: asyncio.WriteTransport
 
@@ -25,6 +35,8 @@ class Echo(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         while (end := self._end()) is not None:
+            if self._record is not None and (found := MESSAGE_ID.search(self._received[:end])):
+                os.write(self._record, found.group(1) + b"\n")
             self._received = self._received[end:]
             self._transport.write(RESPONSE)
 
@@ -39,7 +51,8 @@ class Echo(asyncio.Protocol):
 
 
 async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0)
+    record = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if len(sys.argv) > 1 else None
+    server = await asyncio.get_running_loop().create_server(lambda: Echo(record), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

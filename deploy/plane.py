@@ -16,7 +16,7 @@ import asyncpg
 import httpx
 from rich.console import Console
 
-from deploy import stack
+from deploy import postgres, stack
 from deploy.layout import Layout
 from deploy.output import ProcessLogs
 from deploy.processes import GATEWAY, build_environments
@@ -90,6 +90,14 @@ class Plane:
         """Return the address of a service."""
         return f"unix:{self._layout.socket(name)}"
 
+    @property
+    def database_url(self) -> str:
+        """The URL of the operator of its PostgreSQL: the given one, or that of the embedded one's superuser."""
+        password = (self._layout.keys / postgres.NAME).read_text().strip()
+        sockets = self._layout.database_sockets
+        embedded = f"postgresql://{postgres.SUPERUSER}:{password}@/{postgres.DATABASE}?host={sockets}"
+        return self._environment["DATABASE_URL"] or embedded
+
     def kill(self, name: str) -> None:
         """Kill a process with SIGKILL. It is restarted."""
         self._require_supervisor().child(name).signal(SIGKILL)
@@ -102,6 +110,14 @@ class Plane:
         """Start a stopped process again."""
         supervisor = self._require_supervisor()
         supervisor.start(supervisor.child(name).command)
+
+    def start_replica(self, service: str, name: str, **environment: str) -> str:
+        """Start one more process of a service and return its address. `environment` are further variables."""
+        supervisor = self._require_supervisor()
+        first, address = supervisor.child(service).command, self.address(name)
+        variables = {**first.environment, f"{service.upper()}_LISTEN": address, **environment}
+        supervisor.start(replace(first, name=name, environment=variables))
+        return address
 
     async def start_gateway(self, name: str, **environment: str) -> str:
         """Start one more gateway for the same services and return its URL. `environment` are further variables."""

@@ -23,6 +23,7 @@ FOLDERS = {
     "molecule_http",
     "deploy",
     "bench",
+    "chaos",
     "docs",
     "tests",
 }
@@ -109,6 +110,8 @@ def test_make_without_a_target_lists_the_targets():
         "promises",
         "bench",
         "bench-registry",
+        "bench-delivery",
+        "chaos",
     } <= named
 
 

@@ -1,0 +1,36 @@
+"""A short chaos run: every process is killed under load, and no message is lost or doubled."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from chaos.faults import KILLS
+from chaos.report import build_lines, build_summary
+from chaos.run import ChaosRun
+from chaos.settings import RunSettings
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+SEED = 1
+
+
+@pytest.fixture
+def directory():
+    """A directory that PostgreSQL's user may enter, and that is kept for people if the test fails."""
+    return Path(tempfile.mkdtemp(prefix="molecule-chaos-"))
+
+
+@pytest.mark.covers("BEY-01", "BEY-24")
+async def test_no_message_is_lost_or_doubled_when_every_process_is_killed(directory):
+    settings = RunSettings(seed=SEED, seconds=45, decks=1, rate=40, quiet_seconds=60)
+    run = ChaosRun(settings, KILLS, directory=directory, report=print)
+
+    verdict = await run.run()
+
+    print(*build_lines(verdict, directory=directory), sep="\n")  # noqa: T201 - a result for the log of the suite
+    print(build_summary(verdict, seed=SEED, minutes=settings.seconds / 60, faults=run.injected))  # noqa: T201 - the same
+    assert verdict.violations == []
+    assert min(verdict.accepted, verdict.delivered, verdict.completed, verdict.answered) > 0
+    shutil.rmtree(directory, ignore_errors=True)
