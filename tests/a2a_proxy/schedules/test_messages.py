@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.a2a_proxy.errors import AgentBusy
-from services.a2a_proxy.model import Answer, AnswerReceipt, FailureReceipt, QueueReceipt
+from services.a2a_proxy.model import Acceptance, Answer, AnswerReceipt, FailureReceipt, QueueReceipt
 from services.a2a_proxy.schedules import messages
 from services.a2a_proxy.schedules.rules import RunOutcome, Schedule
 
@@ -91,6 +91,6 @@ def test_failures_are_described_without_a_text_of_the_agent():
 
 
 def test_a_message_that_waits_in_a_queue_is_a_success():
-    outcome = messages.judge_queued(QueueReceipt(queue_id="q", method="message/send"))
+    outcome = messages.judge_queued(QueueReceipt(queue_id="q", method="message/send", acceptance=Acceptance.BUSY))
 
     assert outcome == RunOutcome(is_ok=True, detail=messages.QUEUED_TEXT)

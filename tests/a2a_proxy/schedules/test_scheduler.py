@@ -6,6 +6,7 @@ import pytest
 
 from services.a2a_proxy.errors import AgentUnreachable, WorkspaceNotFound
 from services.a2a_proxy.model import (
+    Acceptance,
     Answer,
     AnswerReceipt,
     FailureReceipt,
@@ -209,7 +210,7 @@ async def test_after_a_stop_of_the_plane_a_schedule_fires_once_for_its_last_time
 @pytest.mark.parametrize(
     ("receipt", "status", "text"),
     [
-        (QueueReceipt(queue_id="q", method="message/send"), RunStatus.OK, ""),
+        (QueueReceipt(queue_id="q", method="message/send", acceptance=Acceptance.BUSY), RunStatus.OK, ""),
         (
             FailureReceipt(error=AgentUnreachable(), agent_time=timedelta()),
             RunStatus.ERROR,
