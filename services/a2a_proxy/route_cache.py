@@ -28,7 +28,7 @@ MAX_CACHED_PERMISSIONS = 200_000
 
 
 class RouteListener(Protocol):
-    """Is told of what the feed brings."""
+    """Receives what the feed brings."""
 
     def note_heartbeat(self, workspace_id: WorkspaceId, active_tasks: int) -> None:
         """Note a heartbeat, in which an agent reports so many active tasks."""
@@ -76,7 +76,7 @@ class RouteCache:
         self._allowed: dict[tuple[WorkspaceId, WorkspaceId], bool] = {}
 
     def add_listener(self, listener: RouteListener) -> None:
-        """Tell `listener` of every heartbeat, change and removal."""
+        """Call `listener` for every heartbeat, change and removal."""
         self._listeners.append(listener)
 
     def is_fresh(self) -> bool:

@@ -47,7 +47,7 @@ MAX_PAGE_ROWS = 500
 """Rows of the largest page."""
 
 Observer = Callable[[AsyncConnection, Sequence[Change]], Awaitable[None]]
-"""Is told of changes of messages in the transaction that makes them."""
+"""Receives changes of messages in the transaction that makes them."""
 
 Work = Callable[[AsyncConnection], Awaitable[None]]
 """Work of another part in the transaction of a message."""
@@ -483,7 +483,7 @@ class QueueStore:
         self._observers: list[Observer] = []
 
     def add_observer(self, observer: Observer) -> None:
-        """Tell `observer` of every change, in the transaction that makes it."""
+        """Call `observer` with every change, in the transaction that makes it."""
         self._observers.append(observer)
 
     @asynccontextmanager
