@@ -173,7 +173,14 @@ ANSWER_EXAMPLE = {
     },
 }
 
-MESSAGE_REFUSALS = (400, 401, 402, 403, 404, 410, 413, 421, 429, 500, 502, 503, 504)
+MESSAGE_REFUSALS = (400, 401, 402, 403, 404, 409, 410, 413, 421, 429, 500, 502, 503, 504)
+
+RECEIPT_EXAMPLE = {
+    "queued": True,
+    "queue_id": "7c6f0a52-3b1e-4f57-9d7e-0d4c8a6f1b21",
+    "queue_depth": 1,
+    "message": "workspace agent busy — request queued, will dispatch when capacity available",
+}
 
 
 def _describe_message_path() -> dict[str, Any]:
@@ -187,7 +194,9 @@ def _describe_message_path() -> dict[str, Any]:
         "summary": "Send an A2A message to an agent",
         "description": (
             "The body is one JSON-RPC 2.0 object in A2A 0.3 or 1.0. The agent's answer comes back as it is; a stream "
-            "comes as server-sent events. A polling agent answers later: `status` is `queued` then.\n\n"
+            "comes as server-sent events. A polling agent answers later: `status` is `queued` then. A message for an "
+            "agent that is busy, asleep or starting is accepted with 202 and delivered later; its `queue_id` says what "
+            "became of it.\n\n"
             "Needs a workspace token of an agent that may communicate with this one, an organisation token with the "
             "scope `a2a`, or `ADMIN_TOKEN`."
         ),
@@ -197,7 +206,12 @@ def _describe_message_path() -> dict[str, Any]:
         "parameters": [
             _describe_path_parameter("id", is_id=True),
             *_describe_text_parameters(
-                "header", {"X-Timeout": "Seconds that the caller waits, 1 to 86400", "A2A-Version": "As in A2A"}
+                "header",
+                {
+                    "X-Timeout": "Seconds that the caller waits, 1 to 86400",
+                    "A2A-Version": "As in A2A",
+                    "Prefer": "`respond-async`: accept at once; `handling=strict`: never accept for later",
+                },
             ),
         ],
         "requestBody": {"required": True, "content": anything},
@@ -205,6 +219,10 @@ def _describe_message_path() -> dict[str, Any]:
             "200": {
                 "description": "The agent's answer, or the receipt of a message that is stored for a polling agent.",
                 "content": answered,
+            },
+            "202": {
+                "description": "The receipt of a message that is accepted and delivered later.",
+                "content": {"application/json": {"schema": {"type": "object"}, "example": RECEIPT_EXAMPLE}},
             },
             "default": {"description": "Any other answer of the agent, with its own status.", "content": answered},
             **refusals,

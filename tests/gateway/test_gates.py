@@ -143,6 +143,30 @@ GATES = {
     },
     ("GET", "/workspaces/{id}/schedules/health"): {"gate": pb.GATE_A2A, "scope": "a2a", "workspace_id": W},
     ("GET", "/admin/schedules/health"): {"gate": pb.GATE_ADMIN},
+    ("POST", "/workspaces/{id}/delegate"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
+    ("GET", "/workspaces/{id}/delegations"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
+    ("GET", "/workspaces/{id}/delegations/{delegationId}"): {
+        "gate": pb.GATE_WORKSPACE,
+        "scope": "read",
+        "workspace_id": W,
+    },
+    ("POST", "/workspaces/{id}/delegations/record"): {
+        "gate": pb.GATE_WORKSPACE,
+        "scope": "write",
+        "workspace_id": W,
+    },
+    ("POST", "/workspaces/{id}/delegations/{delegationId}/update"): {
+        "gate": pb.GATE_WORKSPACE,
+        "scope": "write",
+        "workspace_id": W,
+    },
+    ("POST", "/workspaces/{id}/delegations/{delegationId}/cancel"): {
+        "gate": pb.GATE_WORKSPACE,
+        "scope": "write",
+        "workspace_id": W,
+    },
+    ("POST", "/workspaces/{id}/chat/uploads"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
+    ("GET", "/workspaces/{id}/chat/download"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
     ("GET", "/workspaces/{id}/inbox"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
     ("POST", "/workspaces/{id}/inbox/{messageId}/ack"): {
         "gate": pb.GATE_WORKSPACE,
@@ -255,6 +279,10 @@ async def test_auth_receives_the_query_of_the_contract(plane, method, path):
     assert asked == pb.AuthorizeRequest(bearer="b", **GATES[method, path])
 
 
+HIDDEN = "/workspaces/{id}/a2a/queue/{queueId}"
+"""The route that answers callers without rights as if there were nothing to find."""
+
+
 @pytest.mark.covers("GW-06", "BEY-05")
 @pytest.mark.parametrize(
     ("refusal", "status"),
@@ -271,7 +299,9 @@ async def test_a_caller_refused_by_the_gate_reaches_no_service(plane, refusal, s
         )
     )
 
-    assert {answer.status_code for answer in answers} == {status}
+    hidden = 404 if status == 401 else status
+    expected = [hidden if path == HIDDEN else status for _, path in GATED]
+    assert [answer.status_code for answer in answers] == expected
     assert plane.registry.received == plane.activities.received == []
 
 
