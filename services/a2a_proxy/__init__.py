@@ -29,6 +29,7 @@
 | `queue/`              | accepted messages, and their delivery                                  |      |
 | `delegations/`        | tasks that one workspace gives to another                              |      |
 | `schedules/`          | schedules, and the scheduler that fires them                           |      |
+| `platform_messages/`  | messages that the plane itself sends: initial prompts, restart notices |      |
 | `stored_events/`      | the outbox of stored events, and its relay to the registry             |      |
 | `clients`             | calls to the registry, to the provisioner and to auth                  |      |
 | `store`               | transactions on the activity table                                     |      |

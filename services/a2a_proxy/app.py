@@ -43,6 +43,7 @@ from services.a2a_proxy.delegations.store import DelegationStore
 from services.a2a_proxy.delegations.upkeep import DUE_INTERVAL, DelegationUpkeep
 from services.a2a_proxy.delivery import Delivery
 from services.a2a_proxy.inbound_secrets import InboundSecrets
+from services.a2a_proxy.platform_messages.service import PlatformMessages
 from services.a2a_proxy.queue.acceptance import MessageAcceptance
 from services.a2a_proxy.queue.api import InboxServicer, QueueServicer
 from services.a2a_proxy.queue.drain import Drain
@@ -193,6 +194,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             limits=limits,
             on_accepted=drain.wake,
         )
+        platform_messages = PlatformMessages(queue_store, acceptance, registry_client, clock)
+        route_cache.add_update_listener(platform_messages.note)
         delivery = Delivery(
             registry=registry_client,
             route_cache=route_cache,
@@ -307,6 +310,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     Loop(
                         name="schedules.cleaning",
                         run=partial(follower.clean, route_cache.has_route),
+                        every=settings.cleanup_interval,
+                    ),
+                    Loop(name="platform_messages", run=platform_messages.follow),
+                    Loop(
+                        name="platform_messages.cleaning",
+                        run=partial(platform_messages.clean, route_cache.has_route),
                         every=settings.cleanup_interval,
                     ),
                     Loop(name="delegations.rows", run=delegation_follower.announce_rows),

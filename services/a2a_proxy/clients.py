@@ -122,7 +122,14 @@ class AuthClient:
 def _parse_updates(message: registry_pb.WatchWorkspacesResponse) -> Iterator[WorkspaceUpdate]:
     match message.WhichOneof("update"):
         case "changed":
-            yield RouteChanged(message.revision, _parse_route(message.changed), _parse_schedules(message.changed.brief))
+            record = message.changed
+            yield RouteChanged(
+                message.revision,
+                _parse_route(record),
+                _parse_schedules(record.brief),
+                initial_prompt=record.brief.initial_prompt,
+                status_since=record.status_since.ToDatetime(UTC) if record.HasField("status_since") else None,
+            )
         case "heartbeat":  # from a registry of an earlier release
             yield HeartbeatReceived(message.revision, WorkspaceId(message.heartbeat.workspace_id))
         case "heartbeats":

@@ -89,11 +89,13 @@ class InboundSecret:
 
 @dataclass(frozen=True, slots=True)
 class RouteChanged:
-    """A feed update: the present route of a workspace, and the schedules that its template declares."""
+    """A feed update: the present route of a workspace, what its template declares, and the time of its status."""
 
     revision: int
     route: Route
     schedules: tuple[DeclaredSchedule, ...] = ()
+    initial_prompt: str = ""
+    status_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,10 @@ class RouteCache:
         """Call `listener` for every heartbeat, change and removal."""
         self._listeners.append(listener)
 
+    def add_update_listener(self, call: Callable[[WorkspaceUpdate], None]) -> None:
+        """Have `call` called for every update after the cache has changed."""
+        self._on_update = (*self._on_update, call)
+
     def is_fresh(self) -> bool:
         """Whether the feed sent a message recently enough to trust the cache."""
         return self._feed.is_fresh()

@@ -47,12 +47,18 @@ class FakeRegistry(rpc.RegistryServiceServicer):
         )
         declarations = fields.pop("declarations", None)
         registered_at = fields.pop("registered_at", None)
+        status_since = fields.pop("status_since", None)
+        brief = fields.pop("brief", None)
         for name, value in fields.items():
             setattr(record, name, value)
         if declarations is not None:
             record.declarations.CopyFrom(declarations)
         if registered_at is not None:
             record.registered_at.FromDatetime(registered_at)
+        if status_since is not None:
+            record.status_since.FromDatetime(status_since)
+        if brief is not None:
+            record.brief.CopyFrom(brief)
         record.revision = self.revision
         self.records[workspace_id] = record
         self._send(pb.WatchWorkspacesResponse(revision=self.revision, changed=record))
