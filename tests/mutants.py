@@ -48,7 +48,17 @@ ROOT = Path(__file__).parent.parent
 CONTRACT = "Decisions are pure"
 """How the name of the import-linter contract begins whose source modules are mutated."""
 
-PACKAGES = ("services", "gateway", "deploy", "molecule_agent", "molecule_cli", "molecule_http", "bench", "chaos", "tests")
+PACKAGES = (
+    "services",
+    "gateway",
+    "deploy",
+    "molecule_agent",
+    "molecule_cli",
+    "molecule_http",
+    "bench",
+    "chaos",
+    "tests",
+)
 
 FILE_CPU_LIMIT = 3.0
 """Processor seconds that a test file may take without mutants; those named after the module may take any."""
