@@ -27,7 +27,7 @@ MAX_CACHED_PERMISSIONS = 200_000
 
 
 class RouteListener(Protocol):
-    """Is told of what the feed brings."""
+    """Receives what the feed brings."""
 
     def note_heartbeat(self, workspace_id: WorkspaceId, active_tasks: int) -> None:
         """Note a heartbeat, in which an agent reports so many active tasks."""

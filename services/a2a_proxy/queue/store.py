@@ -46,7 +46,7 @@ MAX_PAGE_ROWS = 500
 """Rows of the largest page."""
 
 Observer = Callable[[AsyncConnection, Sequence[Change]], Awaitable[None]]
-"""Is told of changes of messages in the transaction that makes them."""
+"""Receives changes of messages in the transaction that makes them."""
 
 Work = Callable[[AsyncConnection], Awaitable[None]]
 """Work of another part in the transaction of a message."""
