@@ -33,6 +33,9 @@ CONNECTIONS = 64
 SLOTS = 32
 """Tasks that the agent takes at a time."""
 
+TASKS_WITHOUT_ROOM = 10 * SLOTS
+"""Tasks that the agent reports when it has no room; the plane subtracts those that it gave to the agent itself."""
+
 DIRECT_CONNECTIONS = 16
 
 DIRECT_SECONDS = 5.0
@@ -119,7 +122,7 @@ async def _create_target(plane: Plane, agent_port: int) -> BenchTarget:
 
 async def _measure_accepting(plane: Plane, target: BenchTarget, port: int) -> Sample:
     """Send messages for an agent without room, as fast as they are accepted."""
-    await _send_heartbeat(plane, target, active_tasks=SLOTS)
+    await _send_heartbeat(plane, target, active_tasks=TASKS_WITHOUT_ROOM)
     before = process_cost.measure_cpu_seconds(plane, CPU_PROCESSES)
     plan = QueueLoadPlan(
         port=port, path=target.path, name="burst", messages=MESSAGES, connections=CONNECTIONS, prefer=""

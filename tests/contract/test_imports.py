@@ -64,6 +64,7 @@ VIOLATIONS = {
         "services/a2a_proxy/reports.py",
         "import services.a2a_proxy.broadcasts",
     ),
+    "Inside the queue of the A2A proxy": ("services/a2a_proxy/queue/rules.py", "import services.a2a_proxy.queue.store"),
     "Inside auth": ("services/auth/rules/token_text.py", "import services.auth.authorization"),
     "Decisions are pure: no clock, no randomness, no network, no database, no protobuf": (
         "services/registry/workspace/hierarchy.py",
