@@ -33,6 +33,7 @@ from services.a2a_proxy.queue.api import InboxServicer, QueueServicer
 from services.a2a_proxy.queue.drain import Drain
 from services.a2a_proxy.queue.inbox import Inbox
 from services.a2a_proxy.queue.model import QueueLimits
+from services.a2a_proxy.queue.monitor import QueueMonitor
 from services.a2a_proxy.queue.operations import QueueOperations
 from services.a2a_proxy.queue.queue_feed import QueueFeed
 from services.a2a_proxy.queue.recent_ids import RecentIds
@@ -57,6 +58,9 @@ EXPIRY_INTERVAL = timedelta(seconds=1)
 
 QUEUE_CLEANUP_INTERVAL = timedelta(minutes=10)
 """Interval at which messages that ended long ago are erased."""
+
+ACCOUNTS_INTERVAL = timedelta(minutes=10)
+"""Interval at which the accounts of the queue are checked."""
 
 
 @asynccontextmanager
@@ -124,6 +128,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             owner=owner,
             lease=settings.queue_lease,
         )
+        monitor = QueueMonitor(queue_store)
         operations = QueueOperations(queue_store, route_cache, on_change=drain.wake)
         settlement.add_listener(drain.wake)
         route_cache.add_listener(QueueTargets(capacity, drain))
@@ -175,7 +180,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     Servicer(
                         contract=queue_pb2.DESCRIPTOR.services_by_name["QueueService"],
                         add=queue_pb2_grpc.add_QueueServiceServicer_to_server,
-                        servicer=QueueServicer(operations),
+                        servicer=QueueServicer(operations, monitor),
                     ),
                     Servicer(
                         contract=inbox_pb2.DESCRIPTOR.services_by_name["InboxService"],
@@ -198,6 +203,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     Loop(name="queue.leases", run=settlement.renew_leases, every=settings.queue_renewal),
                     Loop(name="queue.expiry", run=settlement.end_expired, every=EXPIRY_INTERVAL),
                     Loop(name="queue.cleaning", run=queue_retention.clean, every=QUEUE_CLEANUP_INTERVAL),
+                    Loop(name="queue.accounts", run=monitor.check_accounts, every=ACCOUNTS_INTERVAL),
                 ],
                 probes=[route_cache.find_trouble],
                 on_stop=[proxy.stop_exchanges, drain.stop],
