@@ -16,6 +16,7 @@ HANDLERS_WITH_MORE_RPCS = {
     "EntryRoutes.list_entries": "an array of the public API is pages between services",
     "CheckpointRoutes.list_steps": "an array of the public API is pages between services",
     "InstructionRoutes.list_instructions": "an array of the public API is pages between services",
+    "OperationsRoutes.get_metrics": "workspaces and messages are counted by the services that store them",
     "LivenessRoutes.list": "each service knows its own loops, and no service calls up the call graph to collect them",
 }
 """Handlers that make more than one RPC, each with its reason."""
