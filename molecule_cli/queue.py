@@ -200,7 +200,7 @@ def _add_next_step(refusal: PlaneRefusal) -> str:
         case {"status": "queued"}:
             return f"{refusal}: it will be delivered; molecule queue drop prevents that"
         case {"status": _}:
-            return f"{refusal}: only dead and unknown messages can be requeued or resolved, only open ones dropped"
+            return f"{refusal}: it has ended, so send it again if it is needed"
     if refusal.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
         return f"{refusal}: molecule queue list shows the ids"
     return str(refusal)

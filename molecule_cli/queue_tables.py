@@ -50,7 +50,9 @@ def describe_cause(message: Mapping[str, Any]) -> str:
     match message["status"]:
         case "queued":
             return f"{message['reason']}: {error}" if error else str(message["reason"])
-        case "completed" if message.get("result") == "ok" and not error:
+        case "completed" if _is_resolved(message):
+            return f"resolved: {error}" if error else "resolved"
+        case "completed" if message["result"] == "ok":
             return ""
         case "completed":
             return error or "the agent answered with an error"
@@ -75,3 +77,8 @@ def build_account_rows(accounts: Mapping[str, Any], names: Mapping[str, str]) ->
 def name_workspace(workspace_id: object, names: Mapping[str, str]) -> str:
     """Return the name of a workspace, else its id; `-` stands for a person or a program without a workspace."""
     return names.get(str(workspace_id), str(workspace_id)) if workspace_id else "-"
+
+
+def _is_resolved(message: Mapping[str, Any]) -> bool:
+    """Whether an operator has completed a message without its delivery."""
+    return bool(message["history"]) and message["history"][-1]["outcome"] == "resolved"

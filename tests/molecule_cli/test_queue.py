@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from molecule_cli import queue_tables
 from tests.molecule_cli.in_process import run_command
 from tests.molecule_cli.plane_app import LEAD, TOKEN, WRITER, FakePlane, serve
 from tests.molecule_cli.test_cli import ROOT, error_line
@@ -275,6 +276,22 @@ def test_a_terminal_is_asked_before_messages_are_dropped(plane, url, words, type
 
     assert (bool(plane.asked), result.returncode) == (is_sent, 0 if is_sent else 1)
     assert ("for good?" in result.stdout or "ago?" in result.stdout) is ("--yes" not in words)
+
+
+@pytest.mark.covers("TTY-09")
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"status": "queued", "reason": "busy", "last_error": "timeout"}, "busy: timeout"),
+        ({"status": "dead", "last_error": "refused"}, "refused"),
+        ({"status": "completed", "result": "ok", "last_error": "an earlier attempt"}, ""),
+        ({"status": "completed", "result": "error", "last_error": None}, "the agent answered with an error"),
+        ({"history": [{"outcome": "resolved"}], "status": "completed", "last_error": "paid"}, "resolved: paid"),
+        ({"history": [{"outcome": "resolved"}], "status": "completed", "last_error": None}, "resolved"),
+    ],
+)
+def test_the_cause_is_that_of_the_present_state(changes, cause):
+    assert queue_tables.describe_cause(ITEM | changes) == cause
 
 
 @pytest.mark.covers("TTY-11")
