@@ -6,4 +6,5 @@
 | `rules`      | decides what becomes of a message after an attempt, a lost lease or a command     | pure |
 | `tables`     | the tables of messages and of the counters                                        |      |
 | `store`      | transactions on the queue                                                         |      |
+| `monitor`    | counts messages for the metrics, and checks the accounts                          |      |
 """
