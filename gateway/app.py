@@ -158,7 +158,7 @@ def build_routes(
     """Return every route but those that describe the others."""
     card_guard = cards.choose_guard(public=settings.cards_are_public)
     return [
-        *OperationsRoutes(channels.registry, ReadinessChecker(channels), metrics).list_routes(),
+        *OperationsRoutes(channels.registry, channels.a2a_proxy, ReadinessChecker(channels), metrics).list_routes(),
         *LivenessRoutes(channels).list_routes(),
         *WorkspaceRoutes(channels.registry).list_routes(),
         *LifecycleRoutes(channels.registry).list_routes(),

@@ -1,5 +1,6 @@
 """Metrics of the gateway, for Prometheus."""
 
+import math
 from collections.abc import Mapping
 
 from prometheus_client import (
@@ -48,6 +49,17 @@ class RequestMetrics:
         self._workspaces = Gauge(
             "molecule_workspaces", "Workspaces that are not removed, by status.", ("status",), registry=self._registry
         )
+        self._queued = Gauge(
+            "molecule_queue_messages",
+            "Accepted messages that may still be delivered, by state.",
+            ("state",),
+            registry=self._registry,
+        )
+        self._unbalanced = Gauge(
+            "molecule_queue_unbalanced_workspaces",
+            "Workspaces whose accounts of accepted messages do not balance; NaN while unknown.",
+            registry=self._registry,
+        )
         self._services = Gauge(
             "molecule_service_up", "Whether a service is ready: 1 or 0.", ("service",), registry=self._registry
         )
@@ -78,6 +90,14 @@ class RequestMetrics:
             self._workspaces.clear()
         for status, count in counts.items():
             self._workspaces.labels(status).set(count)
+
+    def set_queue(self, counts: Mapping[str, int], unbalanced: int | None) -> None:
+        """Set the number of accepted messages of each state, and of unbalanced accounts; without counts no values."""
+        if not counts:
+            self._queued.clear()
+        for state, count in counts.items():
+            self._queued.labels(state).set(count)
+        self._unbalanced.set(math.nan if unbalanced is None else unbalanced)
 
     def set_services(self, ready: Mapping[str, bool]) -> None:
         """Set which services are ready."""

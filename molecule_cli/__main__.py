@@ -9,11 +9,14 @@ import typer
 
 from molecule_cli import (
     audit,
+    delegations,
     events,
     lifecycle,
     logs,
     org,
     org_tokens,
+    queue,
+    schedules,
     search,
     secrets,
     send,
@@ -39,6 +42,9 @@ app = typer.Typer(
 )
 
 app.add_typer(audit.app, name="audit")
+app.add_typer(queue.app, name="queue")
+app.add_typer(delegations.app, name="delegations")
+app.add_typer(schedules.app, name="schedules")
 app.command()(events.events)
 lifecycle.register(app)
 app.command()(search.search)

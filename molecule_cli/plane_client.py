@@ -33,10 +33,14 @@ class PlaneClient:
 
     def request(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: object = None) -> Any:  # noqa: ANN401 - JSON is anything
         """Send one request and return the answer, as JSON; query values that are `None` are left out."""
-        params = {name: value for name, value in (query or {}).items() if value is not None}
         with self.explain_errors():
-            response = self._client.request(method, path, params=params, json=body)
-            return parse_json(require_success(response).content)
+            return parse_json(self._send(method, path, query, body).content)
+
+    def read_page(self, path: str, *, query: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+        """Return the first page of a list, and whether there is another one (RFC 8288); `query` as in `request`."""
+        with self.explain_errors():
+            response = self._send("GET", path, query, None)
+            return parse_json(response.content), "next" in response.links
 
     @contextmanager
     def explain_errors(self) -> Iterator[None]:
@@ -52,6 +56,10 @@ class PlaneClient:
         except (ValueError, KeyError, TypeError):
             message = f"what answers at {self._client.base_url} is not a plane: check MOLECULE_URL"
             raise CliError(message) from None
+
+    def _send(self, method: str, path: str, query: Mapping[str, Any] | None, body: object) -> httpx.Response:
+        params = {name: value for name, value in (query or {}).items() if value is not None}
+        return require_success(self._client.request(method, path, params=params, json=body))
 
 
 def require_success(response: httpx.Response) -> httpx.Response:

@@ -3,12 +3,15 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from molecule_cli import answer_text, dialect, terminal
 from molecule_cli.errors import TaskNotCompleted
+
+if TYPE_CHECKING:
+    from molecule_cli.plane_client import PlaneClient
 
 TASK_FAILED = 3
 INPUT_NEEDED = 4
@@ -49,11 +52,28 @@ def send(
     4 the agent needs input or authorisation
     5 the message is accepted, but the answer is not there yet
     """
-    from molecule_cli import messages, plane_client, settings, workspaces
+    from molecule_cli import plane_client, settings, workspaces
 
-    with plane_client.open_plane(settings.load_settings()) as plane, _show_waiting(workspace) as on_wait:
+    with plane_client.open_plane(settings.load_settings()) as plane:
         workspace_id = workspaces.find_workspace(plane, workspace)
-        sender = messages.MessageSender(plane, workspace_id, wait_seconds=wait, on_wait=on_wait)
+        send_text(plane, workspace_id, text, name=workspace, stream=stream, wait_seconds=wait, as_json=as_json)
+
+
+def send_text(
+    plane: "PlaneClient",
+    workspace_id: str,
+    text: str,
+    *,
+    name: str,
+    stream: bool = False,
+    wait_seconds: int = DEFAULT_WAIT_SECONDS,
+    as_json: bool = False,
+) -> None:
+    """Send a message and print the reply as `send` does; `name` is the name that the user gave."""
+    from molecule_cli import messages
+
+    with _show_waiting(name) as on_wait:
+        sender = messages.MessageSender(plane, workspace_id, wait_seconds=wait_seconds, on_wait=on_wait)
         if stream:
             _print_stream(sender.stream(text), as_json=as_json)
         else:

@@ -45,6 +45,17 @@ def find_workspace(plane: "PlaneClient", name_or_id: str) -> str:
             raise CliError(message)
 
 
+def read_names(plane: "PlaneClient") -> dict[str, str]:
+    """Return the names of the workspaces that the token may see, by their ids."""
+    try:
+        found = plane.request("GET", "/workspaces")
+    except PlaneRefusal as refusal:
+        if refusal.status not in NOT_AN_ADMIN:
+            raise
+        found = _search(plane, None)
+    return {str(one["id"]): str(one["name"]) for one in found}
+
+
 def _list_visible(plane: "PlaneClient") -> list[dict[str, Any]]:
     found = list(_search(plane, None))
     if len(found) > MAX_DETAIL_REQUESTS:

@@ -11,14 +11,16 @@ from gateway.metrics import CONTENT_TYPE, RequestMetrics
 from gateway.readiness import ReadinessChecker
 from gateway.route import Call, Route
 from gateway.schemas.operations import Health, ReadinessStatus, StartingPoint
+from gateway.schemas.queue import render_state
 from gateway.schemas.workspaces import render_status
+from protos.a2a_proxy.v1 import queue_pb2, queue_pb2_grpc
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
 COUNT_TIMEOUT = timedelta(seconds=1)
-"""Time for the count of workspaces, so that the other metrics can be read while the registry is away."""
+"""Time for a count, so that the other metrics can be read while its service is away."""
 
 NEXT_STEP = "GET workspaces lists them, POST makes one; docs describes every route, and molecule --help every command."
 
@@ -26,9 +28,17 @@ NEXT_STEP = "GET workspaces lists them, POST makes one; docs describes every rou
 class OperationsRoutes:
     """Routes about the plane itself."""
 
-    def __init__(self, registry: ServiceChannel, readiness: ReadinessChecker, metrics: RequestMetrics) -> None:
+    def __init__(
+        self,
+        registry: ServiceChannel,
+        a2a_proxy: ServiceChannel,
+        readiness: ReadinessChecker,
+        metrics: RequestMetrics,
+    ) -> None:
         self._registry = registry
         self._stub = rpc.RegistryServiceStub(registry.channel)
+        self._a2a_proxy = a2a_proxy
+        self._queue_stub = queue_pb2_grpc.QueueServiceStub(a2a_proxy.channel)
         self._readiness = readiness
         self._metrics = metrics
 
@@ -95,9 +105,12 @@ class OperationsRoutes:
         )
 
     async def get_metrics(self, _: Call) -> object:
-        """Return the metrics for Prometheus, with the number of workspaces and the readiness of services."""
-        counts, checks = await asyncio.gather(self._count_workspaces(), self._readiness.checks())
+        """Return the metrics for Prometheus, with the numbers of workspaces and messages, and the ready services."""
+        counts, queue, checks = await asyncio.gather(
+            self._count_workspaces(), self._count_messages(), self._readiness.checks()
+        )
         self._metrics.set_workspaces(counts)
+        self._metrics.set_queue(*queue)
         self._metrics.set_services({name: check["status"] == "ok" for name, check in checks.items()})
         return Response(self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
@@ -110,3 +123,15 @@ class OperationsRoutes:
         except ServiceError:
             return {}
         return {render_status(counted.status): counted.count for counted in reply.counts}
+
+    async def _count_messages(self) -> tuple[dict[str, int], int | None]:
+        """Return the number of accepted messages of each state, and of unbalanced accounts; none without an answer."""
+        request = queue_pb2.CountQueuedMessagesRequest()
+        try:
+            reply: queue_pb2.CountQueuedMessagesResponse = await self._a2a_proxy.call(
+                self._queue_stub.CountQueuedMessages, request, timeout=COUNT_TIMEOUT
+            )
+        except ServiceError:
+            return {}, None
+        unbalanced = reply.unbalanced_accounts if reply.HasField("unbalanced_accounts") else None
+        return {render_state(counted.state): counted.count for counted in reply.counts}, unbalanced

@@ -163,6 +163,11 @@ class LeaseResult(TypedDict):
     lease_expires_at: DateTime
 
 
+def render_state(state: queue_pb2.QueueState.ValueType) -> str:
+    """Return the public name of a state."""
+    return _NAMES[state]
+
+
 def render_status(message: queue_pb2.QueuedMessage) -> QueuedMessageStatus:
     """Return an accepted message as its sender and its target see it."""
     status = QueuedMessageStatus(

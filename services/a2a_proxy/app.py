@@ -49,6 +49,7 @@ from services.a2a_proxy.queue.api import InboxServicer, QueueServicer
 from services.a2a_proxy.queue.drain import Drain
 from services.a2a_proxy.queue.inbox import Inbox
 from services.a2a_proxy.queue.model import QueueLimits
+from services.a2a_proxy.queue.monitor import QueueMonitor
 from services.a2a_proxy.queue.operations import QueueOperations
 from services.a2a_proxy.queue.queue_feed import QueueFeed
 from services.a2a_proxy.queue.recent_ids import RecentIds
@@ -87,6 +88,9 @@ SCHEDULE_INTERVAL = timedelta(seconds=2)
 
 RELAY_INTERVAL = timedelta(seconds=1)
 """Time between two looks into the outbox of events."""
+
+ACCOUNTS_INTERVAL = timedelta(minutes=10)
+"""Interval at which the accounts of the queue are checked."""
 
 
 @asynccontextmanager
@@ -179,6 +183,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             owner=owner,
             lease=settings.queue_lease,
         )
+        monitor = QueueMonitor(queue_store)
         operations = QueueOperations(queue_store, route_cache, on_change=drain.wake)
         settlement.add_listener(drain.wake)
         inbox.add_listener(drain.wake)
@@ -261,7 +266,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     Servicer(
                         contract=queue_pb2.DESCRIPTOR.services_by_name["QueueService"],
                         add=queue_pb2_grpc.add_QueueServiceServicer_to_server,
-                        servicer=QueueServicer(operations),
+                        servicer=QueueServicer(operations, monitor),
                     ),
                     Servicer(
                         contract=inbox_pb2.DESCRIPTOR.services_by_name["InboxService"],
@@ -299,6 +304,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     Loop(name="queue.leases", run=settlement.renew_leases, every=settings.queue_renewal),
                     Loop(name="queue.expiry", run=settlement.end_expired, every=EXPIRY_INTERVAL),
                     Loop(name="queue.cleaning", run=queue_retention.clean, every=QUEUE_CLEANUP_INTERVAL),
+                    Loop(name="queue.accounts", run=monitor.check_accounts, every=ACCOUNTS_INTERVAL),
                     Loop(name="schedules.runs", run=scheduler.own_runs),
                     Loop(
                         name="schedules",

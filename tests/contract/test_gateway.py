@@ -18,6 +18,7 @@ HANDLERS_WITH_MORE_RPCS = {
     "InstructionRoutes.list_instructions": "an array of the public API is pages between services",
     "SessionSearchRoutes.search": "a union of two services: the proxy keeps the activity, and the registry memories",
     "ScheduleRoutes.list_all_health": "an array of the public API is pages between services",
+    "OperationsRoutes.get_metrics": "workspaces and messages are counted by the services that store them",
     "LivenessRoutes.list": "each service knows its own loops, and no service calls up the call graph to collect them",
 }
 """Handlers that make more than one RPC, each with its reason."""

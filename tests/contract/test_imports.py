@@ -65,6 +65,18 @@ VIOLATIONS = {
         "import services.a2a_proxy.broadcasts",
     ),
     "Inside the queue of the A2A proxy": ("services/a2a_proxy/queue/rules.py", "import services.a2a_proxy.queue.store"),
+    "Inside each room of the A2A proxy": (
+        "services/a2a_proxy/chat_files/rules.py",
+        "import services.a2a_proxy.chat_files.service",
+    ),
+    "Inside the delegations": (
+        "services/a2a_proxy/delegations/rules.py",
+        "import services.a2a_proxy.delegations.store",
+    ),
+    "Inside the messages of the plane": (
+        "services/a2a_proxy/platform_messages/rules.py",
+        "import services.a2a_proxy.platform_messages.service",
+    ),
     "Inside auth": ("services/auth/rules/token_text.py", "import services.auth.authorization"),
     "Decisions are pure: no clock, no randomness, no network, no database, no protobuf": (
         "services/registry/workspace/hierarchy.py",

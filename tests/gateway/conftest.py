@@ -30,6 +30,7 @@ class GatewayUnderTest:
     broadcast_feed: FakeBroadcastService = field(default_factory=FakeBroadcastService)
     activities: ScriptedService = field(default_factory=fake_services.activities)
     memories: ScriptedService = field(default_factory=fake_services.memories)
+    queue: ScriptedService = field(default_factory=fake_services.queue)
     search: ScriptedService = field(default_factory=fake_services.search)
     lifecycle: ScriptedService = field(default_factory=fake_services.lifecycle)
     audit: ScriptedService = field(default_factory=fake_services.audit)
@@ -93,7 +94,10 @@ async def run_gateway_under_test(
                     plane.budgets.servicer(),
                 ),
                 "a2a_proxy_targets": await at(
-                    plane.activities.servicer(), plane.broadcast_feed.servicer(), *([proxy] if proxy else [])
+                    plane.activities.servicer(),
+                    plane.broadcast_feed.servicer(),
+                    plane.queue.servicer(),
+                    *([proxy] if proxy else []),
                 ),
                 "provisioner_targets": await at(plane.logs.servicer()),
                 **settings,

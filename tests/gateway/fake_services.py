@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from protos.a2a_proxy.v1 import activity_pb2
+from protos.a2a_proxy.v1 import activity_pb2, queue_pb2
 from protos.auth.v1 import audit_pb2, tokens_pb2, vault_pb2
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
@@ -164,6 +164,10 @@ class ScriptedService:
 
 def registry() -> ScriptedService:
     return ScriptedService(registry_pb2.DESCRIPTOR.services_by_name["RegistryService"])
+
+
+def queue() -> ScriptedService:
+    return ScriptedService(queue_pb2.DESCRIPTOR.services_by_name["QueueService"])
 
 
 def bundles() -> ScriptedService:

@@ -1,3 +1,4 @@
+import math
 import re
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
+from protos.a2a_proxy.v1 import queue_pb2
 from protos.registry.v1 import registry_pb2
 from services.chassis.errors import Unavailable
 from tests.gateway.conftest import ADMIN_BEARER, run_gateway_under_test
@@ -127,10 +129,52 @@ async def test_without_the_registry_the_number_of_workspaces_is_left_out(plane):
     assert not any(name == "molecule_workspaces" for name, _ in samples)
 
 
+QUEUE_COUNTS = [
+    queue_pb2.QueueStateCount(state=queue_pb2.QUEUE_STATE_DEAD, count=3),
+    queue_pb2.QueueStateCount(state=queue_pb2.QUEUE_STATE_QUEUED, count=0),
+]
+
+
+@pytest.mark.covers("DOC-05")
+async def test_the_metrics_show_accepted_messages_and_unbalanced_accounts(plane):
+    plane.queue.replies["CountQueuedMessages"] = queue_pb2.CountQueuedMessagesResponse(
+        counts=QUEUE_COUNTS, unbalanced_accounts=2
+    )
+
+    samples = await read_samples(plane)
+
+    assert samples["molecule_queue_messages", frozenset({("state", "dead")})] == 3
+    assert samples["molecule_queue_messages", frozenset({("state", "queued")})] == 0
+    assert samples["molecule_queue_unbalanced_workspaces", frozenset()] == 2
+    assert plane.only_call_of(plane.queue).method == "CountQueuedMessages"
+
+
+@pytest.mark.covers("DOC-05")
+async def test_without_the_proxy_nothing_is_said_about_its_messages(plane):
+    plane.queue.replies["CountQueuedMessages"] = queue_pb2.CountQueuedMessagesResponse(
+        counts=QUEUE_COUNTS, unbalanced_accounts=0
+    )
+    assert (await read_samples(plane))["molecule_queue_unbalanced_workspaces", frozenset()] == 0
+    plane.queue.replies["CountQueuedMessages"] = Unavailable()
+
+    samples = await read_samples(plane)
+
+    assert not any(name == "molecule_queue_messages" for name, _ in samples)
+    assert math.isnan(samples["molecule_queue_unbalanced_workspaces", frozenset()])
+
+
+@pytest.mark.covers("DOC-05")
+async def test_accounts_that_were_not_checked_yet_raise_no_alarm(plane):
+    plane.queue.replies["CountQueuedMessages"] = queue_pb2.CountQueuedMessagesResponse(counts=QUEUE_COUNTS)
+
+    assert math.isnan((await read_samples(plane))["molecule_queue_unbalanced_workspaces", frozenset()])
+
+
 @pytest.mark.covers("DOC-05")
 async def test_the_documented_alerts_use_metrics_that_exist(plane):
     online = registry_pb2.StatusCount(status=registry_pb2.WORKSPACE_STATUS_ONLINE, count=7)
     plane.registry.replies["CountWorkspaces"] = registry_pb2.CountWorkspacesResponse(counts=[online])
+    plane.queue.replies["CountQueuedMessages"] = queue_pb2.CountQueuedMessagesResponse(counts=QUEUE_COUNTS)
     await plane.http.get("/health")
     known = {name for name, _ in await read_samples(plane)}
 

@@ -27,7 +27,7 @@ async def test_every_class_of_routes_is_built_from_its_parameters():
             EventRoutes(line),
             ActivityRoutes(line),
             CardRoutes(line, guard=None, bearer_needed=False),
-            OperationsRoutes(line, readiness, RequestMetrics()),
+            OperationsRoutes(line, line, readiness, RequestMetrics()),
             TokenRoutes(line),
             SessionRoutes(line, forget_session=str, secure=True),
             OpenApiRoutes(dict),

@@ -45,7 +45,43 @@ TEMPLATES = {
 ORG_TEMPLATE = {"dir": HOSTILE, "name": HOSTILE, "workspaces": 1, "required_env": [HOSTILE], "description": HOSTILE}
 IMPORTED = {"org": HOSTILE, "count": 1, "workspaces": [{"name": HOSTILE}], "dry_run": False}
 
+MESSAGE_ID = "0d1c1c0e-0000-4000-8000-00000000000d"
+QUEUED = {
+    "queue_id": HOSTILE,
+    "workspace_id": LEAD,
+    "caller_id": HOSTILE,
+    "method": HOSTILE,
+    "status": "dead",
+    "result": HOSTILE,
+    "priority": 0,
+    "attempts": 1,
+    "last_error": HOSTILE,
+    "history": [{"at": "2026-05-01T08:30:00Z", "outcome": HOSTILE, "error": HOSTILE}],
+    "enqueued_at": "2026-05-01T08:30:00Z",
+    **dict.fromkeys(("not_before", "dispatched_at", "completed_at", "expires_at")),
+    "response_body": {HOSTILE: HOSTILE},
+}
+DELEGATION = {
+    **dict.fromkeys(("delegation_id", "source_id", "target_id", "status", "created_at", "summary", "error"), HOSTILE),
+    "text": HOSTILE,
+}
+SCHEDULE = {
+    "id": MESSAGE_ID,
+    **dict.fromkeys(("name", "cron_expr", "timezone", "prompt", "source", "last_status", "last_error"), HOSTILE),
+    "enabled": True,
+    "last_run_at": None,
+    "next_run_at": None,
+    "run_count": 1,
+}
+
 ANSWERS = {
+    "/admin/a2a-queue": [QUEUED],
+    f"/admin/a2a-queue/{MESSAGE_ID}": QUEUED,
+    f"/admin/a2a-queue/{MESSAGE_ID}/requeue": {"error": HOSTILE},
+    f"/workspaces/{LEAD}/delegations": [DELEGATION],
+    f"/workspaces/{LEAD}/delegations/{MESSAGE_ID}": DELEGATION,
+    f"/workspaces/{LEAD}/schedules": [SCHEDULE],
+    f"/workspaces/{LEAD}/schedules/health": [SCHEDULE],
     "/audit": [RECORD],
     "/events": [EVENT],
     f"/workspaces/{LEAD}/logs": {"output": HOSTILE},
@@ -71,6 +107,14 @@ COMMANDS = [
     ["org", "templates"],
     ["org", "import", "demo"],
     ["pause", LEAD],
+    ["queue", "list"],
+    ["queue", "show", MESSAGE_ID],
+    ["queue", "requeue", MESSAGE_ID],
+    ["delegations", "list", LEAD],
+    ["delegations", "show", LEAD, MESSAGE_ID],
+    ["schedules", "list", LEAD],
+    ["schedules", "show", LEAD, MESSAGE_ID],
+    ["schedules", "health", LEAD],
     ["send", LEAD, "hi"],
     ["send", LEAD, "hi", "--stream"],
     ["send", "nobody\x1b[2J", "hi"],
@@ -95,7 +139,8 @@ class HostilePlane(FakePlane):
 
     async def known(self, request: Request) -> Response:
         answer = ANSWERS[request.url.path]
-        return JSONResponse(answer, 409 if "error" in answer else 200)
+        is_refusal = isinstance(answer, dict) and set(answer) == {"error"}
+        return JSONResponse(answer, 409 if is_refusal else 200)
 
     async def search(self, request: Request) -> Response:
         return JSONResponse({"workspaces": self.workspaces, "next": None})

@@ -371,6 +371,65 @@ class QueueAccount(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class CountQueuedMessagesRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CountQueuedMessagesResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: builtins.int
+    UNBALANCED_ACCOUNTS_FIELD_NUMBER: builtins.int
+    unbalanced_accounts: builtins.int
+    """How many accounts did not balance at the last check; absent before the first one."""
+    @builtins.property
+    def counts(self) -> containers.RepeatedCompositeFieldContainer[QueueStateCount]:
+        """One for each of the states queued, dispatching, unknown and dead."""
+
+    def __init__(
+        self,
+        *,
+        counts: abc.Iterable[QueueStateCount] | None = ...,
+        unbalanced_accounts: builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_unbalanced_accounts", b"_unbalanced_accounts", "unbalanced_accounts", b"unbalanced_accounts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_unbalanced_accounts", b"_unbalanced_accounts", "counts", b"counts", "unbalanced_accounts", b"unbalanced_accounts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__unbalanced_accounts: _TypeAlias = typing.Literal["unbalanced_accounts"]  # noqa: Y015
+    _WhichOneofArgType__unbalanced_accounts: _TypeAlias = typing.Literal["_unbalanced_accounts", b"_unbalanced_accounts"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unbalanced_accounts) -> _WhichOneofReturnType__unbalanced_accounts | None: ...
+
+@typing.final
+class QueueStateCount(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    state: QueueState.ValueType
+    count: builtins.int
+    def __init__(
+        self,
+        *,
+        state: QueueState.ValueType = ...,
+        count: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["count", b"count", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class RequeueMessageRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 

@@ -50,6 +50,11 @@ class QueueServiceStub:
                 request_serializer=protos_dot_a2a__proxy_dot_v1_dot_queue__pb2.ListQueueAccountsRequest.SerializeToString,
                 response_deserializer=protos_dot_a2a__proxy_dot_v1_dot_queue__pb2.ListQueueAccountsResponse.FromString,
                 _registered_method=True)
+        self.CountQueuedMessages = channel.unary_unary(
+                '/molecule.a2a_proxy.v1.QueueService/CountQueuedMessages',
+                request_serializer=protos_dot_a2a__proxy_dot_v1_dot_queue__pb2.CountQueuedMessagesRequest.SerializeToString,
+                response_deserializer=protos_dot_a2a__proxy_dot_v1_dot_queue__pb2.CountQueuedMessagesResponse.FromString,
+                _registered_method=True)
         self.RequeueMessage = channel.unary_unary(
                 '/molecule.a2a_proxy.v1.QueueService/RequeueMessage',
                 request_serializer=protos_dot_a2a__proxy_dot_v1_dot_queue__pb2.RequeueMessageRequest.SerializeToString,
@@ -92,6 +97,13 @@ class QueueServiceServicer:
 
     def ListQueueAccounts(self, request, context):
         """Returns how many messages of each target were accepted, and how many are in each state.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountQueuedMessages(self, request, context):
+        """Counts the messages of all targets that have not ended or need a decision, for the metrics of the gateway.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -142,6 +154,11 @@ def add_QueueServiceServicer_to_server(servicer, server):
                     servicer.ListQueueAccounts,
                     request_deserializer=protos_dot_a2a__proxy_dot_v1_dot_queue__pb2.ListQueueAccountsRequest.FromString,
                     response_serializer=protos_dot_a2a__proxy_dot_v1_dot_queue__pb2.ListQueueAccountsResponse.SerializeToString,
+            ),
+            'CountQueuedMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountQueuedMessages,
+                    request_deserializer=protos_dot_a2a__proxy_dot_v1_dot_queue__pb2.CountQueuedMessagesRequest.FromString,
+                    response_serializer=protos_dot_a2a__proxy_dot_v1_dot_queue__pb2.CountQueuedMessagesResponse.SerializeToString,
             ),
             'RequeueMessage': grpc.unary_unary_rpc_method_handler(
                     servicer.RequeueMessage,
@@ -246,6 +263,33 @@ class QueueService:
             '/molecule.a2a_proxy.v1.QueueService/ListQueueAccounts',
             protos_dot_a2a__proxy_dot_v1_dot_queue__pb2.ListQueueAccountsRequest.SerializeToString,
             protos_dot_a2a__proxy_dot_v1_dot_queue__pb2.ListQueueAccountsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountQueuedMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.a2a_proxy.v1.QueueService/CountQueuedMessages',
+            protos_dot_a2a__proxy_dot_v1_dot_queue__pb2.CountQueuedMessagesRequest.SerializeToString,
+            protos_dot_a2a__proxy_dot_v1_dot_queue__pb2.CountQueuedMessagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,6 +22,8 @@ class QueueServiceStub:
     """Lists messages without their bodies, the newest first."""
     ListQueueAccounts: aio.UnaryUnaryMultiCallable[queue_pb2.ListQueueAccountsRequest, queue_pb2.ListQueueAccountsResponse]
     """Returns how many messages of each target were accepted, and how many are in each state."""
+    CountQueuedMessages: aio.UnaryUnaryMultiCallable[queue_pb2.CountQueuedMessagesRequest, queue_pb2.CountQueuedMessagesResponse]
+    """Counts the messages of all targets that have not ended or need a decision, for the metrics of the gateway."""
     RequeueMessage: aio.UnaryUnaryMultiCallable[queue_pb2.RequeueMessageRequest, queue_pb2.RequeueMessageResponse]
     """Delivers a dead or unknown message again."""
     ResolveMessage: aio.UnaryUnaryMultiCallable[queue_pb2.ResolveMessageRequest, queue_pb2.ResolveMessageResponse]
@@ -57,6 +59,14 @@ class QueueServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[queue_pb2.ListQueueAccountsRequest, abc.Awaitable[queue_pb2.ListQueueAccountsResponse]],
     ) -> abc.Awaitable[queue_pb2.ListQueueAccountsResponse]:
         """Returns how many messages of each target were accepted, and how many are in each state."""
+
+    @abc_1.abstractmethod
+    def CountQueuedMessages(
+        self,
+        request: queue_pb2.CountQueuedMessagesRequest,
+        context: aio.ServicerContext[queue_pb2.CountQueuedMessagesRequest, abc.Awaitable[queue_pb2.CountQueuedMessagesResponse]],
+    ) -> abc.Awaitable[queue_pb2.CountQueuedMessagesResponse]:
+        """Counts the messages of all targets that have not ended or need a decision, for the metrics of the gateway."""
 
     @abc_1.abstractmethod
     def RequeueMessage(

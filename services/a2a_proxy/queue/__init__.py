@@ -14,6 +14,7 @@
 | `drain`      | claims as many messages of a target as it has room for, and sends them        |      |
 | `inbox`      | leases messages to agents that poll                                           |      |
 | `operations` | reads and changes messages on request of senders and operators                |      |
+| `monitor`    | counts messages for the metrics, and checks the accounts                      |      |
 | `targets`    | wakes the drain when a target may take messages again                         |      |
 | `queue_feed` | follows what any replica accepts                                              |      |
 | `wire`       | converts between protobuf and the types of the queue                          |      |

@@ -4,6 +4,7 @@ from protos.a2a_proxy.v1 import inbox_pb2, inbox_pb2_grpc, queue_pb2, queue_pb2_
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.queue import wire
 from services.a2a_proxy.queue.inbox import Inbox
+from services.a2a_proxy.queue.monitor import QueueMonitor
 from services.a2a_proxy.queue.operations import QueueOperations
 from services.chassis import identity, pages
 from services.chassis.rpc import Context
@@ -20,8 +21,9 @@ MAX_LEASED_MESSAGES = 100
 class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
     """One method for each RPC on queued messages."""
 
-    def __init__(self, operations: QueueOperations) -> None:
+    def __init__(self, operations: QueueOperations, monitor: QueueMonitor) -> None:
         self._operations = operations
+        self._monitor = monitor
 
     async def GetQueuedMessage(
         self, request: queue_pb2.GetQueuedMessageRequest, context: Context
@@ -51,6 +53,11 @@ class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
         target = WorkspaceId(request.workspace_id) if request.workspace_id else None
         accounts = await self._operations.list_accounts(identity.current(), target)
         return queue_pb2.ListQueueAccountsResponse(accounts=[wire.account_to_proto(account) for account in accounts])
+
+    async def CountQueuedMessages(
+        self, request: queue_pb2.CountQueuedMessagesRequest, context: Context
+    ) -> queue_pb2.CountQueuedMessagesResponse:
+        return wire.totals_to_proto(await self._monitor.read_totals())
 
     async def RequeueMessage(
         self, request: queue_pb2.RequeueMessageRequest, context: Context

@@ -259,3 +259,12 @@ class Account:
     def is_balanced(self) -> bool:
         """Whether every accepted message is in exactly one state."""
         return self.accepted == sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueTotals:
+    """How many messages of all targets may still be delivered, by state, and how many accounts do not balance."""
+
+    held: Mapping[MessageState, int]
+    unbalanced: int | None
+    """`None` before the first check of the accounts."""

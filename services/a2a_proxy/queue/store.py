@@ -337,6 +337,40 @@ class QueueTransaction:
                 by_target.setdefault(row.target_id, {})[MessageState(row.state)] = row.total
         return [_account_from_row(row, by_target.get(id_, {})) for id_, row in rows.items()]
 
+    async def count_held(self) -> dict[MessageState, int]:
+        """Return how many messages of all targets are in each state in which they may still be delivered.
+
+        It reads the rows of targets, and index entries of messages that are dispatched, dead or unknown. What a target
+        holds besides them is queued.
+        """
+        stuck = (MessageState.DEAD, MessageState.UNKNOWN)
+        counts = [_count_of_target(state).label(state.value) for state in stuck]
+        each = sa.select(_T.held, *counts).where(_T.held > 0).subquery()
+        sums = [sa.func.coalesce(sa.func.sum(column), 0) for column in each.c]
+        dispatching = sa.select(sa.func.count()).select_from(QUEUED_MESSAGES).where(IS_DISPATCHING).scalar_subquery()
+        row = (await self._connection.execute(sa.select(*sums, dispatching))).one()
+        held, dead, unknown, sent = (int(value) for value in row)
+        return {
+            MessageState.QUEUED: held - dead - unknown - sent,
+            MessageState.DISPATCHING: sent,
+            MessageState.DEAD: dead,
+            MessageState.UNKNOWN: unknown,
+        }
+
+    async def find_unbalanced(self) -> list[WorkspaceId]:
+        """Return the targets whose accepted messages are not all in exactly one state.
+
+        One statement sees one state of the database, so it needs no lock; it reads an index with all messages.
+        """
+        counts = sa.select(_M.target_id, sa.func.count().label("total")).group_by(_M.target_id).subquery()
+        erased = sum(_ERASED.values(), start=sa.literal(0))
+        query = (
+            sa.select(_T.target_id)
+            .select_from(sa.outerjoin(QUEUE_TARGETS, counts, counts.c.target_id == _T.target_id))
+            .where(_T.accepted != sa.func.coalesce(counts.c.total, 0) + erased)
+        )
+        return [WorkspaceId(target) for target in await self._connection.scalars(query)]
+
     # Retention ───────────────────────────────────────────────────────────────
 
     async def forget_identities(self, *, limit: int) -> int:
@@ -491,6 +525,12 @@ class QueueStore:
         """Open a transaction; it is committed at the end of the block."""
         async with database.transaction(self._engine) as connection:
             yield QueueTransaction(connection, self._observers)
+
+
+def _count_of_target(state: MessageState) -> sa.ScalarSelect[int]:
+    """Build the count of a target's messages in a state, for a query of targets; it reads one range of an index."""
+    count = sa.select(sa.func.count()).where(_M.target_id == _T.target_id, _M.state == state.value)
+    return count.correlate(QUEUE_TARGETS).scalar_subquery()
 
 
 def _add(usage: Usage, size: int) -> Usage:

@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from protos.a2a_proxy.v1 import inbox_pb2, queue_pb2
 from services.a2a_proxy.errors import InvalidQueueRequest, QueueItemNotFound
 from services.a2a_proxy.queue.inbox import build_receipt
-from services.a2a_proxy.queue.model import Account, Attempt, MessageState, QueuedMessage
+from services.a2a_proxy.queue.model import Account, Attempt, MessageState, QueuedMessage, QueueTotals
 from services.chassis import pages
 from services.chassis.timestamps import timedelta_from_duration, timestamp_from_datetime
 
@@ -126,6 +126,14 @@ def account_to_proto(account: Account) -> queue_pb2.QueueAccount:
     """Return the account of one target as protobuf."""
     counts = {state.value: count for state, count in account.counts.items()}
     return queue_pb2.QueueAccount(workspace_id=account.target_id or "", accepted=account.accepted, **counts)
+
+
+def totals_to_proto(totals: QueueTotals) -> queue_pb2.CountQueuedMessagesResponse:
+    """Return the totals of all targets as protobuf."""
+    return queue_pb2.CountQueuedMessagesResponse(
+        counts=[queue_pb2.QueueStateCount(state=_NUMBERS[state], count=count) for state, count in totals.held.items()],
+        unbalanced_accounts=totals.unbalanced,
+    )
 
 
 def inbox_message_to_proto(message: QueuedMessage) -> inbox_pb2.InboxMessage:

@@ -1,0 +1,127 @@
+"""`molecule delegations`: shows the tasks that a workspace has given to others, and cancels them."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from molecule_cli import terminal, workspaces
+from molecule_cli.errors import CliError, PlaneRefusal
+
+if TYPE_CHECKING:
+    from molecule_cli.plane_client import PlaneClient
+
+app = typer.Typer(no_args_is_help=True, help="Delegations: tasks that one workspace has given to another.")
+
+HEADINGS = ("DELEGATION", "STATUS", "TO", "AT", "SUMMARY", "RESULT")
+FLEXIBLE = frozenset({"TO", "SUMMARY", "RESULT"})
+
+COLOURS = {"completed": "green", "failed": "red", "cancelled": "yellow", "expired": "yellow"}
+
+SHOWN_MEMBERS = ("status", "depth", "root_id", "parent_id", "created_at", "deadline", "ended_at", "budget_remaining")
+"""Members of a delegation that are shown as they are, if they have a value."""
+
+Workspace = Annotated[str, typer.Argument(help="Name or id of the workspace.")]
+Delegation = Annotated[str, typer.Argument(metavar="ID", help="Id of the delegation, as the list shows it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")]
+
+
+@app.command(name="list")
+def list_(workspace: Workspace, *, as_json: AsJson = False) -> None:
+    """Show the newest requests and results of delegations of a workspace."""
+    from molecule_cli import plane_client, settings, tables
+
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        path = f"/workspaces/{workspaces.find_workspace(plane, workspace)}/delegations"
+        rows = plane.request("GET", path)
+        names = {} if as_json or not rows else workspaces.read_names(plane)
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    if not rows:
+        terminal.print_line("this workspace has delegated nothing yet")
+        return
+    columns = [tables.Column(heading, flexible=heading in FLEXIBLE) for heading in HEADINGS]
+    tables.print_table(
+        columns,
+        [
+            (
+                one["delegation_id"],
+                tables.Cell(one["status"], COLOURS.get(one["status"], "")),
+                names.get(one["target_id"], one["target_id"]),
+                one["created_at"][:19],
+                one["summary"],
+                str(one.get("error") or one.get("response_preview") or ""),
+            )
+            for one in rows
+        ],
+    )
+
+
+@app.command()
+def show(workspace: Workspace, delegation: Delegation, *, as_json: AsJson = False) -> None:
+    """Show one delegation from a workspace or to it, with its lineage and its whole result."""
+    from molecule_cli import plane_client, settings
+
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        found = _request(plane, "GET", workspace, delegation)
+        names = {} if as_json else workspaces.read_names(plane)
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    for line in _describe_delegation(found, names):
+        terminal.print_line(line)
+    for member, heading in (("text", "result"), ("error", "error")):
+        if found.get(member):
+            terminal.print_line()
+            terminal.print_line(f"{heading}:")
+            terminal.print_text(found[member])
+
+
+@app.command()
+def cancel(workspace: Workspace, delegation: Delegation) -> None:
+    """
+    Cancel a delegation and everything that was delegated below it.
+
+    Ends with exit code 1 if an agent could not be told to stop.
+    """
+    from molecule_cli import plane_client, settings
+
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        answer = _request(plane, "POST", workspace, delegation, "/cancel")
+        names = workspaces.read_names(plane)
+    count = len(answer["cancelled"])
+    terminal.print_line(f"{answer['status']}: {count} {'delegation' if count == 1 else 'delegations'} ended")
+    if answer["not_stopped"]:
+        message = (
+            f"still at work, because they could not be told to stop: {_list_targets(answer['not_stopped'], names)}"
+        )
+        raise CliError(message)
+
+
+def _request(plane: "PlaneClient", method: str, workspace: str, delegation: str, verb: str = "") -> Any:  # noqa: ANN401 - JSON
+    workspace_id = workspaces.find_workspace(plane, workspace)
+    path = f"/workspaces/{workspace_id}/delegations/{quote(delegation, safe='')}{verb}"
+    try:
+        return plane.request(method, path)
+    except PlaneRefusal as refusal:
+        if str(refusal) == "delegation not found":
+            message = f"{refusal}: molecule delegations list {workspace} shows the ids"
+            raise CliError(message) from None
+        raise
+
+
+def _describe_delegation(delegation: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
+    """Yield one line for each fact about a delegation."""
+    yield f"{'delegation':<17} {delegation['delegation_id']}"
+    yield f"{'from':<17} {names.get(delegation['source_id'], delegation['source_id'])}"
+    yield f"{'to':<17} {names.get(delegation['target_id'], delegation['target_id'])}"
+    for member in SHOWN_MEMBERS:
+        if delegation.get(member) is not None:
+            yield f"{member.removesuffix('_id').replace('_', ' '):<17} {delegation[member]}"
+
+
+def _list_targets(delegations: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> str:
+    return ", ".join(f"{names.get(one['target_id'], one['target_id'])} ({one['delegation_id']})" for one in delegations)
