@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=2.0, help="length of the load")
     parser.add_argument("--seed", type=int, default=None, help="of the messages and the faults; random if absent")
     parser.add_argument("--rate", type=float, default=60.0, help="messages a second")
-    parser.add_argument("--short", action="store_true", help="each fault that ends within seconds, once")
+    parser.add_argument("--short", action="store_true", help="each short fault once; --minutes is the longest time")
     parser.add_argument("--keep", action="store_true", help="keep the records, also if no promise was broken")
     given = parser.parse_args()
     seed = secrets.randbelow(MAX_SEED) if given.seed is None else given.seed

@@ -165,7 +165,7 @@ SHORT_FAULTS: Sequence[Fault] = (
     *KILLS,
     DatabaseRecovery(),
     DatabaseClockStep(CLOCK_STEP),
-    ProcessStall("a2a_proxy", LEASE_SECONDS + 1),
+    ProcessStall("a2a_proxy", LEASE_SECONDS + 3),
 )
 """The faults of the shortest run, each once."""
 
@@ -174,9 +174,9 @@ ALL_FAULTS: Sequence[Fault] = (
     ProcessKill("a2a_proxy"),
     ProcessKill(SECOND_PROXY),
     DatabaseClockStep(-CLOCK_STEP),
-    ProcessStall(SECOND_PROXY, LEASE_SECONDS + 1),
+    ProcessStall(SECOND_PROXY, LEASE_SECONDS + 3),
     ProcessStall("registry", FEED_SILENCE_SECONDS + 2),
-    ProcessStall(POSTGRES, LEASE_SECONDS + 1),
+    ProcessStall(POSTGRES, LEASE_SECONDS + 3),
     ProcessStop("a2a_proxy"),
     ProcessStop(SECOND_PROXY),
     AgentKill(),
