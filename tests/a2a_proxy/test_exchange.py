@@ -15,6 +15,8 @@ from services.chassis import clients, identity
 from services.chassis.errors import Code
 from services.chassis.identity import Identity, Kind
 from tests.a2a_proxy.fake_gateway import (
+    A_WORKSPACE,
+    CALLER,
     TARGET,
     decode_details,
     message_body,
@@ -202,3 +204,24 @@ async def test_the_log_of_a_broken_exchange_has_its_code(error, code):
         await broken.read(requests())
 
     assert logs == [{"event": "exchange broken", "code": code, "log_level": "info"}]
+
+
+@pytest.mark.covers("A2A-10")
+@pytest.mark.parametrize(
+    ("sender", "source"),
+    [
+        (A_WORKSPACE, CALLER),
+        (Identity(kind=Kind.ORG, name=CALLER), None),
+        (Identity(kind=Kind.ANONYMOUS), None),
+    ],
+    ids=["a workspace token", "an org token", "a bearer of nobody"],
+)
+async def test_the_source_of_a_message_is_derived_from_a_workspace_token_only(proxy, gateway, sender, source):
+    async with serve_agent(EchoAgent()) as agent:
+        proxy.registry.set_workspace(TARGET, address=agent.url)
+        proxy.registry.set_workspace(CALLER)
+
+        assert (await gateway.send_message(message_body(), sender=sender)).head.status == 200
+
+        [row] = await eventually(lambda: proxy.list_activities(TARGET))
+        assert row.source_id == source

@@ -18,8 +18,9 @@ from services.chassis import clients
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from services.chassis.identity import Identity, Kind
-from tests.a2a_proxy.fake_gateway import A_WORKSPACE, ADMIN, CALLER, TARGET
+from tests.a2a_proxy.fake_gateway import A_WORKSPACE, ADMIN, CALLER, TARGET, message_body
 from tests.a2a_proxy.running_proxy import RunningProxy, run_proxy
+from tests.agents import SilentAgent, serve_agent
 from tests.waiting import eventually
 
 OWN = Identity(kind=Kind.WORKSPACE, name=TARGET, generation=1)
@@ -275,3 +276,25 @@ async def test_a_database_that_hangs_does_not_hold_back_a_message_which_is_kept_
         [row] = await reporter.rows(1)
 
     assert row.summary == "Agent message: the insert hangs"
+
+
+@pytest.mark.covers("A2A-41")
+async def test_after_an_idle_timeout_the_agent_works_on_and_its_message_reaches_people_live_and_later(
+    reporter, gateway
+):
+    async with serve_agent(SilentAgent()) as agent:
+        reporter.proxy.registry.set_workspace(
+            TARGET, address=agent.url, declarations=registry_pb2.Declarations(idle_timeout_seconds=1)
+        )
+
+        refused = (await gateway.send_message(message_body())).refused
+        await reporter.notify("It is done.")
+
+        assert refused.reason == "AGENT_IDLE"
+        [live] = await eventually(lambda: reporter.events_of("AGENT_MESSAGE"))
+        assert live["message"] == "It is done."
+        failed, told = await reporter.rows(2)
+        assert (failed.status, failed.activity_type) == ("error", "a2a_receive")
+        assert (told.status, told.method, told.source_id) == ("ok", "notify", None)
+        assert "It is done." in told.response_body
+        assert [json.loads(body)["method"] for body in agent.bodies] == ["message/send"]
