@@ -110,7 +110,7 @@ def test_a_duration_is_not_negative():
 
 
 @pytest.mark.parametrize("field", ["source_id", "target_id"])
-@pytest.mark.parametrize("text", ["", "nobody", W + "0"])
+@pytest.mark.parametrize("text", ["", "nobody", W + "0"], ids=["empty", "a word", "too long"])
 def test_an_id_that_is_no_uuid_is_refused(field, text):
     with pytest.raises(InvalidActivity, match="invalid request body"):
         build(replace(REPORTED, **{field: text}))
