@@ -76,6 +76,10 @@ class Capacity:
         """
         return await self._find(route).take(within)
 
+    def ends_tasks_within(self, route: Route, span: timedelta) -> bool:
+        """Whether a slot of the target was taken or given back so recently that waiting for one is worthwhile."""
+        return self._find(route).was_used_within(span)
+
     def release(self, workspace_id: WorkspaceId, count: int = 1) -> None:
         """Give slots back."""
         slots = self._targets.get(workspace_id)
@@ -98,11 +102,15 @@ class _Slots:
         self._limit = 1
         self._taken = 0
         self._other_tasks = 0
+        self._used_at = 0.0
         self._waiting: deque[asyncio.Future[bool]] = deque()
         """Their result says whether the waiting caller has got a slot."""
         self._window_end = 0.0
         self._peak = 0
         self._previous_peak = 0
+
+    def was_used_within(self, span: timedelta) -> bool:
+        return self._now() - self._used_at < span.total_seconds()
 
     def count_free(self) -> int:
         if self._waiting:
@@ -151,6 +159,7 @@ class _Slots:
 
     def release(self, count: int) -> None:
         self._turn_window()
+        self._used_at = self._now()
         self._taken = max(0, self._taken - count)
         self._serve()
 
@@ -170,6 +179,7 @@ class _Slots:
 
     def _add(self, count: int) -> None:
         self._turn_window()
+        self._used_at = self._now()
         self._taken += count
         self._peak = max(self._peak, self._taken)
 

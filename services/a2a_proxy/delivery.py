@@ -158,10 +158,14 @@ class Delivery:
         return await self._send(message, route, push, has_slot=True)
 
     async def _take_slot(self, message: "_Message", route: Route) -> bool:
-        """Take a slot of the target; a message that may be queued does not overtake those that are."""
-        if message.is_storable and self._drain.has_backlog(route.workspace_id):
+        """Take a slot of the target; a message that may be queued does not overtake those that are.
+
+        It waits only for an agent that ends its tasks quickly.
+        """
+        within = SLOT_WAIT if self._capacity.ends_tasks_within(route, SLOT_WAIT) else timedelta()
+        if message.is_storable and not await self._drain.wait_for_backlog(route.workspace_id, within):
             return False
-        return self._capacity.take_free(route, 1) > 0 or await self._capacity.take(route, SLOT_WAIT)
+        return self._capacity.take_free(route, 1) > 0 or await self._capacity.take(route, within)
 
     async def _send(self, message: "_Message", route: Route, push: Push, *, has_slot: bool = False) -> Receipt:
         """Send a message and record the outcome. A message whose address is refused leaves no activity (A2A-15)."""

@@ -117,6 +117,8 @@ class Drain:
         self._group: asyncio.TaskGroup | None = None
         self._is_stopping = False
         self._drained: dict[WorkspaceId, bool] = {}
+        self._backlogs: dict[WorkspaceId, asyncio.Event] = {}
+        """Set when the messages of a target that were due are delivered, or wait for something else."""
         self._timers: dict[WorkspaceId, asyncio.TimerHandle] = {}
         self._expedited: set[WorkspaceId] = set()
         self._woken: dict[WorkspaceId, tuple[Route, float]] = {}
@@ -134,9 +136,17 @@ class Drain:
         """Claim no further messages."""
         self._is_stopping = True
 
-    def has_backlog(self, target: WorkspaceId) -> bool:
-        """Whether messages of a target are being delivered or wait for room there."""
-        return target in self._drained
+    async def wait_for_backlog(self, target: WorkspaceId, within: timedelta) -> bool:
+        """Wait until no queued message of a target is due; returns whether that is so within the time."""
+        if target not in self._drained:
+            return True
+        is_delivered = self._backlogs.setdefault(target, asyncio.Event())
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                await is_delivered.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def wake(self, target: WorkspaceId) -> None:
         """Look at the messages of a target now."""
@@ -200,6 +210,8 @@ class Drain:
             self._set_timer(target, SWEEP_INTERVAL)
         finally:
             self._drained.pop(target, None)
+            if (is_delivered := self._backlogs.pop(target, None)) is not None:
+                is_delivered.set()
 
     async def _deliver_due(self, target: WorkspaceId) -> timedelta | None:
         """Deliver what is due; returns the time after which to look again, `None` for the next change of the target."""
