@@ -45,6 +45,7 @@ VIOLATIONS = {
         "import protos.provisioner.v1.provisioner_pb2",
     ),
     "Callers of the A2A proxy": ("services/auth/authorization.py", "import protos.a2a_proxy.v1.activity_pb2"),
+    "Inside the queue of the A2A proxy": ("services/a2a_proxy/queue/rules.py", "import services.a2a_proxy.queue.store"),
     "Inside the registry": ("services/registry/workspace/state_machine.py", "import services.registry.store"),
     "Only app and creation import the notes": (
         "services/registry/lifecycle/removal.py",
@@ -60,7 +61,6 @@ VIOLATIONS = {
     ),
     "Inside the provisioner": ("services/provisioner/plan.py", "import services.provisioner.reconciler"),
     "Inside the A2A proxy": ("services/a2a_proxy/helpers.py", ""),
-    "Inside the queue of the A2A proxy": ("services/a2a_proxy/queue/rules.py", "import services.a2a_proxy.queue.store"),
     "Inside auth": ("services/auth/rules/token_text.py", "import services.auth.authorization"),
     "Decisions are pure: no clock, no randomness, no network, no database, no protobuf": (
         "services/registry/workspace/hierarchy.py",
