@@ -270,7 +270,7 @@ async def test_the_deadline_of_the_caller_ends_the_wait(proxy, gateway):
 
         assert refused.reason == "CALL_DEADLINE_EXCEEDED"
         assert decode_details(refused) == {"timeout_seconds": 1, "delivery": "unknown"}
-        assert refused.agent_micros > 900_000
+        assert refused.agent_micros > 500_000  # the time of the plane before it counts too
 
 
 # Streams ─────────────────────────────────────────────────────────────────────
