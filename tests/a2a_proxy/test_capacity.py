@@ -162,7 +162,8 @@ async def run_steps(limit: int, steps: Sequence[str]) -> None:
             case "wait":
                 waiting.append(await start_waiting(capacity, route))
             case "cancel" if waiting:
-                waiting.pop().cancel()
+                cancelled.append(waiting.pop())
+                cancelled[-1].cancel()
             case "release" if held:
                 held -= 1
                 capacity.release(TARGET)
