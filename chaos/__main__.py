@@ -11,7 +11,7 @@ from pathlib import Path
 from chaos.faults import ALL_FAULTS, SHORT_FAULTS
 from chaos.report import build_lines, build_summary, save_violations
 from chaos.run import ChaosRun
-from chaos.settings import MANY_DECKS, RunSettings
+from chaos.settings import UNLIMITED_ROUNDS, RunSettings
 
 MAX_SEED = 1_000_000
 
@@ -27,7 +27,7 @@ def main() -> None:
     given = parser.parse_args()
     seed = secrets.randbelow(MAX_SEED) if given.seed is None else given.seed
     settings = RunSettings(
-        seed=seed, seconds=given.minutes * 60, rate=given.rate, decks=1 if given.short else MANY_DECKS
+        seed=seed, seconds=given.minutes * 60, rate=given.rate, rounds=1 if given.short else UNLIMITED_ROUNDS
     )
     directory = Path(tempfile.mkdtemp(prefix="molecule-chaos-"))
     _print(f"seed {seed}, {given.minutes:g} minutes, {given.rate:g} messages a second; records are in {directory}")

@@ -181,9 +181,9 @@ ALL_FAULTS: Sequence[Fault] = (
     ProcessStop(SECOND_PROXY),
     AgentKill(),
 )
-"""One deck of faults; a long run deals it again and again."""
+"""The faults of one round; a long run has many rounds."""
 
 
-def deal_faults(deck: Sequence[Fault], *, seed: int) -> list[Fault]:
-    """Return the faults of a deck in a random order."""
-    return random.Random(seed).sample(deck, len(deck))
+def shuffle_faults(faults: Sequence[Fault], *, seed: int) -> list[Fault]:
+    """Return the faults of a round in a random order."""
+    return random.Random(seed).sample(faults, len(faults))

@@ -13,7 +13,7 @@ import httpx
 
 from chaos.agents import CALM
 from chaos.evidence import collect_evidence, count_open, read_accounts
-from chaos.faults import Fault, deal_faults
+from chaos.faults import Fault, shuffle_faults
 from chaos.judge import judge
 from chaos.load import Load
 from chaos.model import Verdict, Violation
@@ -51,7 +51,7 @@ class ChaosRun:
     """One run on a fresh plane."""
 
     def __init__(self, settings: RunSettings, faults: Sequence[Fault], *, directory: Path, report: Print) -> None:
-        """`faults` is the deck that is dealt again and again; `report` receives lines of progress."""
+        """`faults` are those of each round; `report` receives lines of progress."""
         self._settings = settings
         self._faults = faults
         self._directory = directory
@@ -91,14 +91,14 @@ class ChaosRun:
         return replace(verdict, violations=[*self._imbalances, *verdict.violations])
 
     async def _inject_faults(self, subject: Subject, load: Load) -> None:
-        """Inject one fault after the other, now and then two at once, until the time or the decks are used up."""
+        """Inject one fault after the other, now and then two at once, until the time or the rounds are used up."""
         until = time.monotonic() + self._settings.seconds
-        for _ in range(self._settings.decks):
-            deck = deal_faults(self._faults, seed=self._random.getrandbits(32))
-            while deck and time.monotonic() < until:
+        for _ in range(self._settings.rounds):
+            left = shuffle_faults(self._faults, seed=self._random.getrandbits(32))
+            while left and time.monotonic() < until:
                 await asyncio.sleep(self._random.uniform(*PAUSE_SECONDS))
-                is_pair = len(deck) > 1 and deck[0].process != deck[1].process and self._random.random() < PAIR_SHARE
-                chosen = [deck.pop(0) for _ in range(2 if is_pair else 1)]
+                is_pair = len(left) > 1 and left[0].process != left[1].process and self._random.random() < PAIR_SHARE
+                chosen = [left.pop(0) for _ in range(2 if is_pair else 1)]
                 self._print(f"fault: {' and '.join(fault.name for fault in chosen)}")
                 async with asyncio.TaskGroup() as group:
                     for fault in chosen:

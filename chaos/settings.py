@@ -38,8 +38,8 @@ WEIGHTS = {
 }
 """Shares of the load of each kind of agent. Those that hold a slot until a timeout receive few messages."""
 
-MANY_DECKS = 1_000_000
-"""More decks of faults than a run lasts for."""
+UNLIMITED_ROUNDS = 1_000_000
+"""More rounds of faults than a run lasts for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class RunSettings:
     seed: int
     seconds: float
     """Longest time of the load."""
-    decks: int = MANY_DECKS
+    rounds: int = UNLIMITED_ROUNDS
     """How often all faults are injected; the load ends after the last one."""
     senders: int = 64
     rate: float = 60.0

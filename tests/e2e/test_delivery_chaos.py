@@ -24,7 +24,7 @@ def directory():
 
 @pytest.mark.covers("BEY-01", "BEY-24")
 async def test_no_message_is_lost_or_doubled_when_every_process_is_killed(directory):
-    settings = RunSettings(seed=SEED, seconds=120, decks=1, rate=40, quiet_seconds=60)
+    settings = RunSettings(seed=SEED, seconds=120, rounds=1, rate=40, quiet_seconds=60)
     run = ChaosRun(settings, KILLS, directory=directory, report=print)
 
     verdict = await run.run()
