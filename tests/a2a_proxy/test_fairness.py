@@ -34,13 +34,14 @@ async def test_a_target_with_too_many_dispatches_is_busy_and_others_are_not(data
         serve_agent(SlowAgent()) as agent,
         serve_agent(EchoAgent()) as other,
     ):
-        proxy.registry.set_workspace(TARGET, address=agent.url)
+        proxy.registry.set_workspace(TARGET, address=agent.url, max_concurrent_tasks=100)
         proxy.registry.set_workspace(OTHER, address=other.url)
         for call_id in (1, 2):
             await gateway.open(call_id, message_body(method))
         await eventually(lambda: len(agent.bodies) == 2)
 
-        refused = (await gateway.send_message(message_body(method))).refused
+        strict = {"prefer": "handling=strict"}
+        refused = (await gateway.send_message(message_body(method), headers=strict)).refused
 
         assert refused.reason == "AGENT_BUSY"
         assert decode_details(refused) == {"busy": True, "retry_after": 30}
@@ -167,7 +168,7 @@ async def test_large_answers_wait_for_room_and_all_arrive(database_url):
         small_proxy(database_url, max_large_body_megabytes=10) as (proxy, gateway),
         serve_agent(answer) as agent,
     ):
-        proxy.registry.set_workspace(TARGET, address=agent.url)
+        proxy.registry.set_workspace(TARGET, address=agent.url, max_concurrent_tasks=100)
         for call_id in range(4):
             await gateway.open(call_id, message_body())
 

@@ -26,6 +26,9 @@ from tests.gateway.gateway_with_proxy import (
 from tests.http.conftest import run_server
 from tests.waiting import eventually
 
+STRICT = {"Prefer": "handling=strict"}
+"""The headers of a caller whose message is not to be queued."""
+
 
 @pytest.fixture
 async def gateway(database_url: str) -> AsyncIterator[GatewayWithProxy]:
@@ -143,11 +146,15 @@ async def test_a_refusal_of_the_target_comes_before_that_of_an_invalid_timeout(g
 
 
 async def test_a_message_wakes_a_hibernating_target_only(gateway):
-    for status in (registry_pb2.WORKSPACE_STATUS_PAUSED, registry_pb2.WORKSPACE_STATUS_HIBERNATING):
+    for status, expected in (
+        (registry_pb2.WORKSPACE_STATUS_PAUSED, 503),
+        (registry_pb2.WORKSPACE_STATUS_HIBERNATING, 202),
+    ):
         gateway.proxy.registry.set_workspace(TARGET, status=status)
         async with gateway.post(hello()) as answer:
-            assert answer.status == 503
+            assert answer.status == expected
 
+    await eventually(lambda: gateway.proxy.lifecycle.woken)
     assert gateway.proxy.lifecycle.woken == [TARGET]
 
 
@@ -186,7 +193,7 @@ async def test_a_message_wakes_a_hibernating_target_only(gateway):
 async def test_a_target_that_cannot_receive_is_reported_as_the_contract_says(gateway, fields, status, body):
     gateway.proxy.registry.set_workspace(TARGET, **fields)
 
-    async with gateway.post(hello()) as answer:
+    async with gateway.post(hello(), headers=STRICT) as answer:
         assert (answer.status, await answer.json()) == (status, body)
         assert float(answer.headers["X-Molecule-Overhead-Ms"]) >= 0
 
@@ -210,7 +217,7 @@ async def test_a_busy_agent_is_a_503_with_a_time_to_come_back(gateway):
     async with serve_agent(BusyAgent()) as agent:
         gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
 
-        async with gateway.post(hello()) as answer:
+        async with gateway.post(hello(), headers=STRICT) as answer:
             assert (answer.status, answer.headers["Retry-After"]) == (503, "30")
             assert await answer.json() == {
                 "error": "workspace agent busy — retry after a short backoff",
@@ -460,7 +467,8 @@ async def test_floods_of_interim_responses_delay_no_other_message(gateway):
 async def test_a_message_to_an_agent_that_is_the_plane_itself_ends_after_a_few_dispatches(gateway, ring):
     for place, workspace_id in enumerate(ring):
         following = ring[(place + 1) % len(ring)]
-        gateway.proxy.registry.set_workspace(workspace_id, address=f"{gateway.url}/workspaces/{following}/a2a")
+        address = f"{gateway.url}/workspaces/{following}/a2a"
+        gateway.proxy.registry.set_workspace(workspace_id, address=address, max_concurrent_tasks=100)
 
     async with gateway.post(hello()) as answer:
         assert answer.status == 508

@@ -22,7 +22,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class InstanceRun:
     """What the feed has shown of the present instance of a workspace. What it has not shown is `None`."""
 
     revision: int
@@ -42,7 +42,7 @@ class Start:
     is_external: bool
     initial_prompt: str
     online_since: datetime | None = None
-    run: Run
+    run: InstanceRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class HandledInstance:
     notice_id: str | None = None
 
 
-class Action(Enum):
+class StartAction(Enum):
     """What the start of an instance calls for."""
 
     NOTHING = auto()
@@ -63,7 +63,7 @@ class Action(Enum):
     SEND_RESTART_NOTICE = auto()
 
 
-def observe(before: Run | None, update: RouteChanged) -> Run:
+def observe(before: InstanceRun | None, update: RouteChanged) -> InstanceRun:
     """Return what is known of the instance after an update; an update that is older than another changes nothing."""
     route = update.route
     if before is not None and (route.revision < before.revision or route.generation < before.generation):
@@ -71,7 +71,7 @@ def observe(before: Run | None, update: RouteChanged) -> Run:
     moment = None if update.status_since is None else Moment(update.status_since, route.status_reason)
     if before is None or route.generation > before.generation:
         requested = moment if route.status is Status.PROVISIONING else None
-        run = Run(
+        run = InstanceRun(
             revision=route.revision,
             generation=route.generation,
             requested=requested,
@@ -88,15 +88,15 @@ def observe(before: Run | None, update: RouteChanged) -> Run:
     )
 
 
-def _find_end(run: Run, requested: Moment | None) -> Moment | None:
+def _find_end(run: InstanceRun, requested: Moment | None) -> Moment | None:
     """Return how the last instance that was online ended; a request for the next one ends one that is online."""
     return run.ended or requested if run.was_online else run.previous_end
 
 
-def choose_action(start: Start, handled: HandledInstance | None) -> Action:
+def choose_action(start: Start, handled: HandledInstance | None) -> StartAction:
     """Return what a start calls for. `handled` is `None` if no instance of the workspace has been online before."""
     if handled is None:
-        return Action.SEND_INITIAL_PROMPT if start.initial_prompt.strip() else Action.RECORD
+        return StartAction.SEND_INITIAL_PROMPT if start.initial_prompt.strip() else StartAction.RECORD
     if start.run.generation <= handled.generation:
-        return Action.NOTHING
-    return Action.RECORD if start.is_external else Action.SEND_RESTART_NOTICE
+        return StartAction.NOTHING
+    return StartAction.RECORD if start.is_external else StartAction.SEND_RESTART_NOTICE

@@ -12,7 +12,7 @@ from services.a2a_proxy.clients import RegistryClient
 from services.a2a_proxy.message_activity import MessageActivity
 from services.a2a_proxy.model import Activity, RouteChanged, Status, WorkspaceId, WorkspaceUpdate
 from services.a2a_proxy.platform_messages import messages, rules
-from services.a2a_proxy.platform_messages.rules import Action, HandledInstance, Run, Start
+from services.a2a_proxy.platform_messages.rules import HandledInstance, InstanceRun, Start, StartAction
 from services.a2a_proxy.platform_messages.store import HandledInstanceStore
 from services.a2a_proxy.queue import rules as queue_rules
 from services.a2a_proxy.queue.acceptance import MessageAcceptance
@@ -43,7 +43,7 @@ class PlatformMessages:
         self._acceptance = acceptance
         self._registry = registry
         self._clock = clock
-        self._runs: dict[WorkspaceId, Run] = {}
+        self._runs: dict[WorkspaceId, InstanceRun] = {}
         self._handled: dict[WorkspaceId, int] | None = None
         self._starts: dict[WorkspaceId, Start] = {}
         self._removed: set[WorkspaceId] = set()
@@ -145,15 +145,15 @@ class PlatformMessages:
         async with self._store.begin() as tx:
             handled = await HandledInstanceStore(tx.connection).find(start.workspace_id)
         match rules.choose_action(start, handled):
-            case Action.NOTHING:
+            case StartAction.NOTHING:
                 return True
-            case Action.RECORD:
+            case StartAction.RECORD:
                 await self._record(start, HandledInstance(start.run.generation))
                 return True
-            case Action.SEND_INITIAL_PROMPT:
+            case StartAction.SEND_INITIAL_PROMPT:
                 message = messages.build_initial_prompt(start, queue_id=str(uuid4()))
                 return await self._accept(start, message, HandledInstance(start.run.generation))
-            case Action.SEND_RESTART_NOTICE:
+            case StartAction.SEND_RESTART_NOTICE:
                 await self._drop_notice(handled)
                 message = messages.build_restart_notice(start, queue_id=str(uuid4()))
                 return await self._accept(start, message, HandledInstance(start.run.generation, message.id))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.a2a_proxy.model import Route, RouteChanged, Status, WorkspaceId
 from services.a2a_proxy.platform_messages import messages, rules
-from services.a2a_proxy.platform_messages.rules import Action, HandledInstance, Run, Start
+from services.a2a_proxy.platform_messages.rules import HandledInstance, InstanceRun, Start, StartAction
 
 WORKSPACE = WorkspaceId(str(uuid4()))
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -40,7 +40,7 @@ class Replica:
 
     feed: list
     position: int = 0
-    run: Run | None = None
+    run: InstanceRun | None = None
 
     def restart(self):
         self.run = None
@@ -65,11 +65,11 @@ class Plane:
 
     def handle(self, start):
         match rules.choose_action(start, self.handled):
-            case Action.NOTHING:
+            case StartAction.NOTHING:
                 return
-            case Action.SEND_INITIAL_PROMPT:
+            case StartAction.SEND_INITIAL_PROMPT:
                 message = messages.build_initial_prompt(start, queue_id=str(uuid4()))
-            case Action.SEND_RESTART_NOTICE:
+            case StartAction.SEND_RESTART_NOTICE:
                 message = messages.build_restart_notice(start, queue_id=str(uuid4()))
         self.sent.append(json.loads(message.body)["params"]["message"]["messageId"])
         self.handled = HandledInstance(start.run.generation)
@@ -106,14 +106,14 @@ def test_in_any_order_of_updates_replicas_and_restarts_each_message_is_sent_once
 @pytest.mark.parametrize(
     ("generation", "handled", "fields", "action"),
     [
-        (1, None, {}, Action.SEND_INITIAL_PROMPT),
-        (4, None, {}, Action.SEND_INITIAL_PROMPT),
-        (0, None, {"is_external": True}, Action.SEND_INITIAL_PROMPT),
-        (1, None, {"initial_prompt": " \n"}, Action.RECORD),
-        (2, HandledInstance(1), {}, Action.SEND_RESTART_NOTICE),
-        (2, HandledInstance(2), {}, Action.NOTHING),
-        (1, HandledInstance(2), {}, Action.NOTHING),
-        (2, HandledInstance(1), {"is_external": True}, Action.RECORD),
+        (1, None, {}, StartAction.SEND_INITIAL_PROMPT),
+        (4, None, {}, StartAction.SEND_INITIAL_PROMPT),
+        (0, None, {"is_external": True}, StartAction.SEND_INITIAL_PROMPT),
+        (1, None, {"initial_prompt": " \n"}, StartAction.RECORD),
+        (2, HandledInstance(1), {}, StartAction.SEND_RESTART_NOTICE),
+        (2, HandledInstance(2), {}, StartAction.NOTHING),
+        (1, HandledInstance(2), {}, StartAction.NOTHING),
+        (2, HandledInstance(1), {"is_external": True}, StartAction.RECORD),
     ],
     ids=[
         "first instance",
@@ -127,7 +127,7 @@ def test_in_any_order_of_updates_replicas_and_restarts_each_message_is_sent_once
     ],
 )
 def test_a_start_calls_for_the_initial_prompt_once_and_for_a_notice_later(generation, handled, fields, action):
-    start = build_start(Run(revision=1, generation=generation), **fields)
+    start = build_start(InstanceRun(revision=1, generation=generation), **fields)
     assert rules.choose_action(start, handled) is action
 
 
@@ -183,7 +183,7 @@ def test_a_notice_names_the_times_that_the_feed_has_shown_and_invents_none():
         "Online since: 2026-05-01T12:06:00Z",
         "End of the previous run: 2026-05-01T12:03:00Z (container_not_running)",
     ]
-    unseen = messages.describe_restart(build_start(Run(revision=1, generation=2)))
+    unseen = messages.describe_restart(build_start(InstanceRun(revision=1, generation=2)))
     assert unseen.splitlines()[:-1] == ["Your workspace was restarted."]
 
 
