@@ -236,6 +236,7 @@ async def test_a_busy_agent_and_one_with_its_own_scheduler_receive_nothing(clien
         native = registry_pb2.Declarations(capabilities={"scheduler": True})
         registry.set_workspace(ANNA, address=agent.url, declarations=native)
         registry.set_workspace(BORIS, address=agent.url, max_concurrent_tasks=2)
+        await eventually(lambda: registry.has_watchers)
         registry.send_heartbeat(BORIS, active_tasks=2)
         left, waiting = await client.create(cron_expr="0 0 1 1 *"), await client.create(BORIS, cron_expr="0 0 1 1 *")
         for schedule in (left, waiting):
