@@ -31,7 +31,7 @@ ifdef ARGS
 else
 	@$(BIN)/python -m tests.run_suite \
 	  --phase="--numprocesses 3 --dist loadfile --ignore tests/e2e --ignore tests/deploy" \
-	  --phase="--numprocesses 3 --dist loadfile tests/e2e tests/deploy"
+	  --phase="--numprocesses 2 --dist loadfile tests/e2e tests/deploy"
 endif
 
 mutants: install  ## mutation run: do the tests of the pure modules notice small changes?

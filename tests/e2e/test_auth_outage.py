@@ -28,7 +28,12 @@ OPERATIONS = {"GET /metrics", "GET /admin/liveness"}
 
 GATED = [route for route in route_matrix.load_routes() if route.gate.missing and route.name not in OPERATIONS]
 
-UNAVAILABLE_STATUSES = {401, 500, 503}
+UNAVAILABLE = 503
+
+UNAVAILABLE_STATUSES = {401, 500, UNAVAILABLE}
+
+NO_AGENT = -1
+"""Stands for the refusal of a route that needs the agent of the target."""
 
 Outage = Callable[[Plane], Awaitable[None]]
 
@@ -91,11 +96,21 @@ class Caller:
             route.path_for(principal.target),
             json=route.body_for(principal.target),
             headers={**principal.headers, "X-Forwarded-For": f"192.0.2.{next(self._addresses) % 250}"},
-            timeout=20,
+            timeout=60,
         )
         response = await self._plane.http.send(request, stream=True)
-        await response.aclose()
+        try:
+            return await _read_status(response)
+        finally:
+            await response.aclose()
+
+
+async def _read_status(response: httpx.Response) -> int:
+    """Return the status; `NO_AGENT` for a 503 that is about the target, which has no agent here."""
+    if response.status_code != UNAVAILABLE:
         return response.status_code
+    await response.aread()
+    return UNAVAILABLE if response.json().get("code") == "platform_unavailable" else NO_AGENT
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from tests.e2e.conversation import build_message
 from tests.e2e.modes import PRODUCTION
 from tests.e2e.principals import external
 from tests.gateway.event_clients import open_event_stream, open_websocket, receive_event
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
@@ -31,6 +32,9 @@ MODES: dict[str, dict[str, str]] = {"open": {}, "closed": CLOSED_DEVELOPMENT}
 
 QUESTION, REQUEST, LOG_TAIL = "what-the-operator-asked", "what-the-sibling-asked", "what-the-agent-logged"
 SUMMARY, MESSAGE = "what-the-agent-did", "what-the-agent-tells-people"
+
+FAILED = {"status": "failed", "error": SUMMARY}
+"""The result of a delegation that failed."""
 
 SECRETS = (QUESTION, REQUEST, LOG_TAIL, SUMMARY, MESSAGE)
 """Texts of content, which relatives do not receive."""
@@ -94,7 +98,7 @@ class Organisations:
         await self.post(f"/admin/workspaces/{target}/bootstrap-failed", failure)
         await self.post("/registry/register", {"id": target, "agent_card": {"name": "t"}, "url": agent.url}, own)
         await self.post(f"/workspaces/{target}/approvals", {"action": "pay", "reason": "due"}, own)
-        heartbeat = {"error_rate": 0.0, "active_tasks": 1, "uptime_seconds": 1, "current_task": QUESTION}
+        heartbeat = {"error_rate": 0.0, "active_tasks": 0, "uptime_seconds": 1, "current_task": QUESTION}
         await self.post("/registry/heartbeat", {"workspace_id": target, **heartbeat}, own)
         await self.post(f"/workspaces/{target}/a2a", build_message(QUESTION))
         await self.post(f"/workspaces/{target}/a2a", build_message(REQUEST), self.listeners["sibling"])
@@ -102,6 +106,16 @@ class Organisations:
         await self.post(f"/workspaces/{target}/activity", report, own)
         message = {"message": MESSAGE, "attachments": [{"uri": f"workspace:/{MESSAGE}", "name": MESSAGE}]}
         await self.post(f"/workspaces/{target}/notify", message, own)
+        for id_, result in (("done", {"status": "completed", "response_preview": SUMMARY}), ("lost", FAILED)):
+            delegation = {"target_id": self.ids["sibling"], "task": REQUEST, "delegation_id": id_}
+            await self.post(f"/workspaces/{target}/delegations/record", delegation, own)
+            await self.post(f"/workspaces/{target}/delegations/{id_}/update", result, own)
+        await eventually(self.has_failed_delegation)
+
+    async def has_failed_delegation(self) -> bool:
+        """Whether the registry has stored the last event of the target's delegations."""
+        answer = await self.plane.http.get(f"/events/{self.ids['target']}", headers=self.plane.admin)
+        return any(event["event_type"] == "DELEGATION_FAILED" for event in answer.json())
 
     async def mark_end(self) -> None:
         """Let every workspace that still listens replace its card."""
