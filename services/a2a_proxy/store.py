@@ -325,11 +325,14 @@ def _build_append() -> CompiledStatement:
     return CompiledStatement(upsert.returning(ACTIVITY_USAGE.c.workspace_id, ACTIVITY_USAGE.c.bytes))
 
 
-def _select_distinct(column: sa.Column[Any]) -> sa.Select[Any]:
-    """Select the distinct values of an indexed column. It reads the index once for each value, not every row."""
-    first = sa.select(column).where(column.is_not(None)).order_by(column).limit(1).scalar_subquery()
-    found = sa.select(first.label("value")).cte(f"each_{column.name}", recursive=True)
-    following = sa.select(column).where(column > found.c.value).order_by(column).limit(1).correlate(found)
+def select_distinct(column: sa.Column[Any], *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Select the distinct values of an indexed column in the rows that meet conditions.
+
+    It reads the index once for each value, not every row.
+    """
+    values = sa.select(column).where(column.is_not(None), *conditions).order_by(column).limit(1)
+    found = sa.select(values.scalar_subquery().label("value")).cte(f"each_{column.name}", recursive=True)
+    following = values.where(column > found.c.value).correlate(found)
     found = found.union_all(sa.select(following.scalar_subquery()).where(found.c.value.is_not(None)))
     return sa.select(found.c.value).where(found.c.value.is_not(None))
 
@@ -347,8 +350,8 @@ _IS_INBOX = sa.exists().where(
 
 
 _LIST_WORKSPACES = sa.union(
-    _select_distinct(ACTIVITIES.c.workspace_id),
-    _select_distinct(ACTIVITIES.c.source_id),
+    select_distinct(ACTIVITIES.c.workspace_id),
+    select_distinct(ACTIVITIES.c.source_id),
     sa.select(ACTIVITY_USAGE.c.workspace_id),
 )
 

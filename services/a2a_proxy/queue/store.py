@@ -245,12 +245,7 @@ class QueueTransaction:
 
     async def list_waiting_targets(self) -> list[WorkspaceId]:
         """Return the targets with queued messages. It reads the index once for each target."""
-        first = sa.select(_M.target_id).where(IS_QUEUED).order_by(_M.target_id).limit(1).scalar_subquery()
-        found = sa.select(first.label("value")).cte("each_target", recursive=True)
-        following = sa.select(_M.target_id).where(IS_QUEUED, _M.target_id > found.c.value)
-        following = following.order_by(_M.target_id).limit(1).correlate(found)
-        found = found.union_all(sa.select(following.scalar_subquery()).where(found.c.value.is_not(None)))
-        targets = await self._connection.scalars(sa.select(found.c.value).where(found.c.value.is_not(None)))
+        targets = await self._connection.scalars(activity_store.select_distinct(_M.target_id, IS_QUEUED))
         return [WorkspaceId(target) for target in targets]
 
     # Looking after ───────────────────────────────────────────────────────────
