@@ -5,6 +5,7 @@
 | `model`               | Route, Envelope, the outcomes of a dispatch, receipts, Activity        | pure |
 | `errors`              | the errors that this service returns                                   | pure |
 | `envelope`            | parses a message and converts older A2A dialects                       | pure |
+| `requests`            | builds the requests that the plane itself sends                        | pure |
 | `routing`             | checks a route; decides between push, poll and refusal                 | pure |
 | `outcome`             | decides what an agent's answer or a failed dispatch means              | pure |
 | `activity_broadcasts` | builds the broadcasts of an activity row                               | pure |

@@ -8,10 +8,10 @@ from services.a2a_proxy.model import Envelope, JsonObject, Preferences
 from services.chassis import strict_json
 
 MESSAGE_METHODS = frozenset({"message/send", "message/stream", "SendMessage", "SendStreamingMessage"})
+"""The methods whose params hold a message."""
 
 STREAMING_METHODS = frozenset({"message/stream", "SendStreamingMessage", "tasks/resubscribe", "SubscribeToTask"})
 """The methods that are answered by a stream; it ends when its caller leaves."""
-"""The methods whose params hold a message."""
 
 COMMON_VERSIONS = frozenset({"0.2", "0.3", "1.0"})
 """A2A versions that are accepted without being parsed."""

@@ -151,11 +151,6 @@ def build_url(address: str, path: str, *, file: str = "") -> str:
     return parts._replace(path=parts.path.rstrip("/") + path, query=query, fragment="").geturl()
 
 
-def is_unauthorized(result: Answer | Stream | DispatchFailure) -> bool:
-    """Whether the agent refused the inbound secret."""
-    return outcome.is_unauthorized(result)
-
-
 def judge_upload(result: Answer | Stream | DispatchFailure) -> Answer:
     """Return the answer for the client; raises the error for a result that is none."""
     if not isinstance(result, Answer):
@@ -165,7 +160,7 @@ def judge_upload(result: Answer | Stream | DispatchFailure) -> Answer:
         return result
     if result.status < HTTPStatus.BAD_REQUEST or outcome.is_upstream_dead(result.status) or _is_encoded(result):
         raise WorkspaceUnreachable
-    if is_unauthorized(result):
+    if outcome.is_unauthorized(result):
         raise InboundSecretRefused
     return outcome.hide_foreign_body(result)
 

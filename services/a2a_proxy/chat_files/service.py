@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import structlog
 
+from services.a2a_proxy import outcome
 from services.a2a_proxy.agent_client import AgentClient, AnswerForm, Dispatch
 from services.a2a_proxy.chat_files import rules
 from services.a2a_proxy.chat_files.rules import FileHead, FileRequest, Operation, Upload
@@ -118,7 +119,7 @@ class ChatFiles:
             heartbeats_restart_idle=False,
         )
         result = await _send(self._agents, dispatch)
-        if rules.is_unauthorized(result):
+        if outcome.is_unauthorized(result):
             secret = await self._inbound_secrets.find_other(route, dispatch.inbound_secret)
             if secret is not None:
                 result = await _send(self._agents, replace(dispatch, inbound_secret=secret))
@@ -179,7 +180,7 @@ class OpenUpload:
         with closing(UploadBody(pieces)) as body:
             result = await _send(self._agents, replace(self._dispatch, source=body))
             await body.drain()
-        if rules.is_unauthorized(result):
+        if outcome.is_unauthorized(result):
             await self._inbound_secrets.find_other(self._route, self._dispatch.inbound_secret)
         return rules.judge_upload(result)
 

@@ -1,9 +1,8 @@
 """Builds the A2A requests of a delegation: the task, the question for its state, and its cancellation."""
 
 from services.a2a_proxy.delegations.model import Delegation
-from services.chassis import strict_json
+from services.a2a_proxy.requests import build_request, build_text_request
 
-SEND = "message/send"
 GET_TASK = "tasks/get"
 CANCEL_TASK = "tasks/cancel"
 
@@ -30,25 +29,15 @@ HEADERS = {
 
 def build_task_request(delegation: Delegation, task: str, lineage_token: str) -> bytes:
     """Return the request that gives the task to the target."""
-    message = {
-        "kind": "message",
-        "messageId": delegation.id,
-        "role": "user",
-        "parts": [{"kind": "text", "text": task}],
-        "metadata": {"delegation_id": delegation.delegation_id, "lineage_token": lineage_token},
-    }
-    return _build_request(delegation.id, SEND, {"message": message})
+    metadata = {"delegation_id": delegation.delegation_id, "lineage_token": lineage_token}
+    return build_text_request(delegation.id, task, metadata)
 
 
 def build_follow_up(request_id: str, task_id: str) -> bytes:
     """Return the request that asks for the state of a task."""
-    return _build_request(request_id, GET_TASK, {"id": task_id})
+    return build_request(request_id, GET_TASK, {"id": task_id})
 
 
 def build_cancellation(request_id: str, task_id: str) -> bytes:
     """Return the request that cancels a task."""
-    return _build_request(request_id, CANCEL_TASK, {"id": task_id})
-
-
-def _build_request(request_id: str, method: str, params: object) -> bytes:
-    return strict_json.dump({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+    return build_request(request_id, CANCEL_TASK, {"id": task_id})

@@ -45,6 +45,7 @@ from services.a2a_proxy.queue.model import (
     QueueLimits,
     WaitReason,
 )
+from services.a2a_proxy.requests import SEND
 from services.a2a_proxy.route_cache import RouteCache
 from services.chassis.errors import ServiceError
 
@@ -255,7 +256,7 @@ class Delegations:
         received = MessageActivity(
             target=delegation.target_id,
             caller=delegation.source_id,
-            method=messages.SEND,
+            method=SEND,
             body=body,
             created_at=delegation.created_at,
         )
@@ -285,7 +286,7 @@ def _build_message(delegation: Delegation, body: bytes, reason: WaitReason) -> N
         caller_label=messages.LABEL,
         identity=queue_rules.build_identity(delegation.target_id, delegation.source_id, delegation.id),
         digest=queue_rules.build_digest(body),
-        method=messages.SEND,
+        method=SEND,
         headers=messages.HEADERS,
         body=body,
         reason=reason,

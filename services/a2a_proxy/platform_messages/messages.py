@@ -3,13 +3,10 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from services.a2a_proxy.model import JsonObject
 from services.a2a_proxy.platform_messages.rules import Moment, Start
 from services.a2a_proxy.queue import rules as queue_rules
 from services.a2a_proxy.queue.model import NewMessage, WaitReason
-from services.chassis import strict_json
-
-METHOD = "message/send"
+from services.a2a_proxy.requests import SEND, build_text_request
 
 INITIAL_PROMPT_LABEL = "system:initial-prompt"
 """The caller label of an initial prompt."""
@@ -36,7 +33,7 @@ def build_initial_prompt(start: Start, *, queue_id: str) -> NewMessage:
     """Return the initial prompt of a workspace. It has one identity for ever, whatever the instance."""
     metadata = {"source": "platform", "kind": "initial_prompt"}
     message_id = f"initial-prompt-{start.workspace_id}"
-    body = _build_request(message_id, start.initial_prompt, metadata)
+    body = build_text_request(message_id, start.initial_prompt, metadata)
     return NewMessage(
         id=queue_id,
         target_id=start.workspace_id,
@@ -44,7 +41,7 @@ def build_initial_prompt(start: Start, *, queue_id: str) -> NewMessage:
         caller_label=INITIAL_PROMPT_LABEL,
         identity=queue_rules.build_identity(start.workspace_id, INITIAL_PROMPT_LABEL, message_id),
         digest=queue_rules.build_digest(body),
-        method=METHOD,
+        method=SEND,
         headers=HEADERS,
         body=body,
         reason=WaitReason.REQUESTED,
@@ -55,7 +52,7 @@ def build_restart_notice(start: Start, *, queue_id: str) -> NewMessage:
     """Return the restart notice of an instance. An agent may receive it twice: it asks for nothing."""
     metadata = {"source": "platform", "kind": "restart_context", "restart_context": True, "layer": 1}
     message_id = f"restart-{start.workspace_id}-{start.run.generation}"
-    body = _build_request(message_id, describe_restart(start), metadata)
+    body = build_text_request(message_id, describe_restart(start), metadata)
     return NewMessage(
         id=queue_id,
         target_id=start.workspace_id,
@@ -63,7 +60,7 @@ def build_restart_notice(start: Start, *, queue_id: str) -> NewMessage:
         caller_label=RESTART_LABEL,
         identity=queue_rules.build_identity(start.workspace_id, RESTART_LABEL, message_id),
         digest=queue_rules.build_digest(body),
-        method=METHOD,
+        method=SEND,
         headers=HEADERS,
         body=body,
         is_idempotent=True,
@@ -94,15 +91,3 @@ def _describe(moment: Moment) -> str:
 
 def _format_time(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _build_request(message_id: str, text: str, metadata: JsonObject) -> bytes:
-    message = {
-        "kind": "message",
-        "messageId": message_id,
-        "role": "user",
-        "parts": [{"kind": "text", "text": text}],
-        "metadata": metadata,
-    }
-    request = {"jsonrpc": "2.0", "id": message_id, "method": METHOD, "params": {"message": message}}
-    return strict_json.dump(request)

@@ -5,6 +5,7 @@ from typing import Any
 
 from services.a2a_proxy import outcome
 from services.a2a_proxy.model import Answer, AnswerReceipt, FailureReceipt, IncomingMessage, QueueReceipt
+from services.a2a_proxy.requests import build_text_request
 from services.a2a_proxy.schedules.rules import RunOutcome, Schedule
 from services.chassis import strict_json
 
@@ -33,17 +34,10 @@ def build_message(schedule: Schedule, scheduled_at: datetime, *, began_at: float
     `began_at` is the present time, in seconds of the event loop.
     """
     message_id = f"cron-{schedule.id}-{scheduled_at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-    message = {
-        "kind": "message",
-        "messageId": message_id,
-        "role": "user",
-        "parts": [{"kind": "text", "text": schedule.prompt}],
-    }
-    request = {"jsonrpc": "2.0", "id": message_id, "method": "message/send", "params": {"message": message}}
     return IncomingMessage(
         target=schedule.workspace_id,
         caller=None,
-        body=strict_json.dump(request),
+        body=build_text_request(message_id, schedule.prompt),
         headers={"content-type": "application/json"},
         began_at=began_at,
         timeout=str(RUN_TIMEOUT_SECONDS),
