@@ -63,6 +63,7 @@ class QueuedMessageStatus(TypedDict):
     caller_id: str | None
     method: str
     status: QueueStateName
+    result: str | None
     attempts: int
     last_error: str | None
     enqueued_at: DateTime
@@ -176,6 +177,7 @@ def render_status(message: queue_pb2.QueuedMessage) -> QueuedMessageStatus:
         caller_id=message.caller_id if message.HasField("caller_id") else None,
         method=message.method,
         status=_NAMES[message.state],
+        result=message.result if message.HasField("result") else None,
         attempts=message.attempts,
         last_error=message.last_error if message.HasField("last_error") else None,
         enqueued_at=json_format.format_timestamp(message.accepted_at),

@@ -133,5 +133,10 @@ async def test_an_agent_fetches_and_answers_a_message_as_the_page_says(empty_pla
     assert extended["lease_expires_at"] > first["lease_expires_at"]
     assert (returned["status"], late) == ("returned", {"error": "receipt is stale: the lease has ended"})
     assert (second["id"], done["status"]) == (other, "acknowledged")
-    answer = await plane.http.get(f"/workspaces/{reader['id']}/a2a/queue/{other}")
-    assert answer.json()["response_body"]["result"]["parts"] == [{"kind": "text", "text": "done"}]
+    answer = (await plane.http.get(f"/workspaces/{reader['id']}/a2a/queue/{other}")).json()
+    assert answer["response_body"]["result"]["parts"] == [{"kind": "text", "text": "done"}]
+    waiting = (await plane.http.get(f"/workspaces/{reader['id']}/a2a/queue/{sent}")).json()
+    assert ((answer["status"], answer["result"]), (waiting["status"], waiting["result"])) == (
+        ("completed", "ok"),
+        ("queued", None),
+    )
