@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import httpx
 
-from molecule_cli import dialect, plane_client, sse
+from molecule_cli import dialect, plane_client, receipts, sse
 from molecule_cli.answer_json import parse_json
 from molecule_cli.dialect import Dialect
 from molecule_cli.errors import CliError, PlaneRefusal
@@ -38,10 +38,11 @@ OnWait = Callable[[str], None]
 class MessageSender:
     """Sends one text to one workspace. A repeated try has the same message id, so the agent can recognise it."""
 
-    def __init__(self, plane: "PlaneClient", workspace_id: str, *, wait_seconds: float, on_wait: OnWait) -> None:
+    def __init__(self, plane: "PlaneClient", workspace_id: str, *, deadline: float, on_wait: OnWait) -> None:
+        """`deadline` is a time of the monotonic clock, after which the message is not sent again."""
         self._plane = plane
         self._path = f"/workspaces/{workspace_id}/a2a"
-        self._deadline = time.monotonic() + wait_seconds
+        self._deadline = deadline
         self._on_wait = on_wait
 
     def send(self, text: str) -> dict[str, Any]:
@@ -111,17 +112,24 @@ def _find_members(answer: dict[str, Any]) -> dict[str, Any]:
     return data if isinstance(data, dict) else answer
 
 
+def check_answer(answer: object) -> dict[str, Any]:
+    """Return an answer that is a JSON-RPC result or a receipt of the plane; raises `CliError` for any other."""
+    members = answer if isinstance(answer, dict) else {}
+    match members.get("error"):
+        case dict(error):
+            message = f"the agent refused: {error.get('message')} ({error.get('code')})"
+        case str(error):
+            message = f"the agent refused: {error}"
+        case _ if "result" in members or receipts.is_receipt(members):
+            return members
+        case _:
+            message = "what the agent answered is not JSON-RPC"
+    raise CliError(message)
+
+
 def _parse_response(text: bytes | str) -> dict[str, Any]:
-    """Return the answer of an agent; raises `CliError` if it is a JSON-RPC error or no JSON object."""
     try:
         answer = parse_json(text)
     except ValueError:
         answer = None
-    if not isinstance(answer, dict):
-        message = "what the agent answered is not JSON-RPC"
-        raise CliError(message)
-    error = answer.get("error")
-    if isinstance(error, dict):
-        message = f"the agent refused: {error.get('message')} ({error.get('code')})"
-        raise CliError(message)
-    return answer
+    return check_answer(answer)

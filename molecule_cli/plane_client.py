@@ -31,10 +31,21 @@ class PlaneClient:
             checks: dict[str, dict[str, Any]] = parse_json(self._client.get("/ready").content)["checks"]
             return {name: {**check, "status": str(check["status"])} for name, check in checks.items()}
 
-    def request(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: object = None) -> Any:  # noqa: ANN401 - JSON is anything
-        """Send one request and return the answer, as JSON; query values that are `None` are left out."""
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: object = None,
+        timeout_seconds: float | None = None,
+    ) -> Any:  # noqa: ANN401 - JSON is anything
+        """Send one request and return the answer, as JSON; query values that are `None` are left out.
+
+        `timeout_seconds` limits each step: to connect, and to send or receive anything.
+        """
         with self.explain_errors():
-            return parse_json(self._send(method, path, query, body).content)
+            return parse_json(self._send(method, path, query, body, timeout_seconds).content)
 
     def read_page(self, path: str, *, query: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
         """Return the first page of a list, and whether there is another one (RFC 8288); `query` as in `request`."""
@@ -57,9 +68,17 @@ class PlaneClient:
             message = f"what answers at {self._client.base_url} is not a plane: check MOLECULE_URL"
             raise CliError(message) from None
 
-    def _send(self, method: str, path: str, query: Mapping[str, Any] | None, body: object) -> httpx.Response:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None,
+        body: object,
+        timeout_seconds: float | None = None,
+    ) -> httpx.Response:
         params = {name: value for name, value in (query or {}).items() if value is not None}
-        return require_success(self._client.request(method, path, params=params, json=body))
+        timeout = httpx.USE_CLIENT_DEFAULT if timeout_seconds is None else httpx.Timeout(timeout_seconds)
+        return require_success(self._client.request(method, path, params=params, json=body, timeout=timeout))
 
 
 def require_success(response: httpx.Response) -> httpx.Response:

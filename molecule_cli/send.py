@@ -1,21 +1,22 @@
 """`molecule send`: sends a message to an agent and prints the answer; the exit code tells how the task ended."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molecule_cli import answer_text, dialect, terminal
-from molecule_cli.errors import TaskNotCompleted
+from molecule_cli import answer_text, dialect, receipts, terminal
+from molecule_cli.errors import CliError, TaskNotCompleted
+from molecule_cli.receipts import NOT_FINISHED, ReceiptFollower
 
 if TYPE_CHECKING:
     from molecule_cli.plane_client import PlaneClient
 
 TASK_FAILED = 3
 INPUT_NEEDED = 4
-NOT_FINISHED = 5
 
 EXIT_CODES = {
     "failed": TASK_FAILED,
@@ -38,16 +39,24 @@ def send(
     *,
     stream: Annotated[bool, typer.Option("--stream", help="Print the reply as it arrives.")] = False,
     wait: Annotated[
-        int, typer.Option("--wait", min=0, max=86_400, help="Seconds to wait for an agent that starts or wakes.")
+        int,
+        typer.Option(
+            "--wait",
+            min=0,
+            max=86_400,
+            help="Seconds to wait for an agent that starts, wakes or is busy, and for the answer to a queued message.",
+        ),
     ] = DEFAULT_WAIT_SECONDS,
     as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
 ) -> None:
     """
     Send a message to the agent of a workspace and print its reply.
 
+    If the plane queues the message, the command waits for the answer. The message is never sent twice.
+
     Exit codes:
     0 the agent answered
-    1 the message was refused or not sent
+    1 the message was refused, not sent or not delivered, or its answer is lost
     3 the task failed, or was rejected or canceled
     4 the agent needs input or authorisation
     5 the message is accepted, but the answer is not there yet
@@ -72,12 +81,14 @@ def send_text(
     """Send a message and print the reply as `send` does; `name` is the name that the user gave."""
     from molecule_cli import messages
 
+    deadline = time.monotonic() + wait_seconds
     with _show_waiting(name) as on_wait:
-        sender = messages.MessageSender(plane, workspace_id, wait_seconds=wait_seconds, on_wait=on_wait)
+        sender = messages.MessageSender(plane, workspace_id, deadline=deadline, on_wait=on_wait)
+        follower = ReceiptFollower(plane, workspace_id, deadline=deadline, on_wait=on_wait)
         if stream:
-            _print_stream(sender.stream(text), as_json=as_json)
+            _print_stream(sender.stream(text), follower, as_json=as_json)
         else:
-            _print_answer(sender.send(text), as_json=as_json)
+            _print_answer(sender.send(text), follower, as_json=as_json)
 
 
 @contextmanager
@@ -93,19 +104,51 @@ def _show_waiting(workspace: str) -> Iterator[Any]:
     yield show
 
 
-def _print_answer(answer: dict[str, Any], *, as_json: bool) -> None:
+def _print_answer(answer: dict[str, Any], follower: ReceiptFollower, *, as_json: bool) -> None:
+    if receipts.is_receipt(answer):
+        followed = _follow_receipt(answer, follower, as_json=as_json)
+        if followed is None:
+            return
+        answer = followed
     result = answer.get("result")
     if as_json:
         typer.echo(json.dumps(answer))
     elif isinstance(result, dict):
         terminal.print_text(answer_text.extract_answer(result))
-    _raise_if_receipt(answer)
+    if receipts.is_receipt(answer):  # the agent is itself a plane, whose queue this one cannot look into
+        raise receipts.build_unfinished(receipts.describe_receipt(answer), None)
     _raise_unless_completed(dialect.read_task_state(result), result)
 
 
-def _print_stream(events: Iterator[dict[str, Any]], *, as_json: bool) -> None:
+def _follow_receipt(receipt: dict[str, Any], follower: ReceiptFollower, *, as_json: bool) -> dict[str, Any] | None:
+    """Return the agent's answer to an accepted message; `None` if the message was completed without one.
+
+    With `as_json` it prints what the plane knows instead of an answer: the receipt, or the message that has ended.
+    """
+    from molecule_cli import messages
+
+    known = receipt
+    try:
+        known = follower.follow(receipt)
+        receipts.raise_unless_completed(known)
+        if "response_body" in known:
+            return messages.check_answer(known["response_body"])
+    except CliError:
+        if as_json:
+            typer.echo(json.dumps(known))
+        raise
+    if as_json:
+        typer.echo(json.dumps(known))
+    terminal.print_line(receipts.describe_missing_answer(known), to_stderr=True)
+    return None
+
+
+def _print_stream(events: Iterator[dict[str, Any]], follower: ReceiptFollower, *, as_json: bool) -> None:
     state, last_status, has_text, has_message = "", None, False, False
     for event in events:
+        if receipts.is_receipt(event):
+            _print_answer(event, follower, as_json=as_json)
+            return
         result = event.get("result")
         if as_json:
             typer.echo(json.dumps(event))
@@ -115,7 +158,6 @@ def _print_stream(events: Iterator[dict[str, Any]], *, as_json: bool) -> None:
                 text = text or answer_text.extract_artifacts(result)
             has_text = has_text or bool(text)
             terminal.print_text(text, end="")
-        _raise_if_receipt(event)
         has_message = has_message or answer_text.is_message(result)
         if new_state := dialect.read_task_state(result):
             state, last_status = new_state, result
@@ -125,15 +167,6 @@ def _print_stream(events: Iterator[dict[str, Any]], *, as_json: bool) -> None:
         message = "the stream ended before the answer was complete"
         raise TaskNotCompleted(message, NOT_FINISHED)
     _raise_unless_completed(state, last_status)
-
-
-def _raise_if_receipt(answer: dict[str, Any]) -> None:
-    """Raise `TaskNotCompleted` for an answer of the plane that says that the message waits for the agent."""
-    if "result" in answer:
-        return
-    receipt = answer.get("queue_id")
-    message = f"not answered yet: {answer.get('message') or answer.get('status')}{f' ({receipt})' if receipt else ''}"
-    raise TaskNotCompleted(message, NOT_FINISHED)
 
 
 def _raise_unless_completed(state: str, result: object) -> None:

@@ -72,7 +72,7 @@ async def test_an_agent_that_knows_only_1_0_answers(plane):
         assert await molecule(plane, "send", "current", "hello") == (0, "hello\n")
 
 
-@pytest.mark.covers("TTY-07")
+@pytest.mark.covers("TTY-07", "TTY-14")
 async def test_a_hibernated_agent_is_woken_and_answers(plane):
     workspace_id = await create(plane, "sleeper")
     await wait_until_online(plane, workspace_id)

@@ -22,6 +22,16 @@ TOKEN = "the-only-token"
 PEER_MEMBERS = ("id", "name", "status", "parent_id")
 """The members of a workspace that a search shows."""
 
+QUEUE_ID = "7c6f0a52-0000-4000-8000-000000000001"
+
+POLL_RECEIPT = (200, {"status": "queued", "delivery_mode": "poll", "method": "message/send", "queue_id": QUEUE_ID})
+"""The answer for an agent that fetches its messages."""
+
+BUSY = "workspace agent busy — request queued, will dispatch when capacity available"
+
+BUSY_RECEIPT = (202, {"queued": True, "queue_id": QUEUE_ID, "queue_depth": 1, "message": BUSY})
+"""The answer for an agent that is busy."""
+
 
 class FakePlane:
     """Has three workspaces, two of them with the same name; its agents echo."""
@@ -98,10 +108,33 @@ class FakePlane:
 
 
 class QueueingPlane(FakePlane):
-    """Queues every message."""
+    """Accepts every message, and shows the sender the next of `looks` each time, the last one again and again.
+
+    A look is a status and a JSON body, or `None` for a connection that breaks off.
+    """
+
+    def __init__(self, *looks: tuple[int, object] | None, receipt: tuple[int, dict[str, Any]] = POLL_RECEIPT) -> None:
+        super().__init__()
+        self.receipt = receipt
+        self.looks = list(looks)
+        self.looked_at: list[str] = []
+
+    def app(self) -> Starlette:
+        app = super().app()
+        app.routes.append(Route("/workspaces/{id}/a2a/queue/{queue_id}", self.look))
+        return app
 
     def reply(self, call: dict[str, Any]) -> Response:
-        return JSONResponse({"status": "queued", "delivery_mode": "poll", "method": call["method"], "queue_id": "q-1"})
+        status, body = self.receipt
+        return JSONResponse(body, status)
+
+    async def look(self, request: Request) -> Response:
+        self.looked_at.append(request.url.path)
+        look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        if look is None:
+            return Response(b"{", headers={"content-length": "10"})
+        status, body = look
+        return JSONResponse(body, status)
 
 
 class RefusingAgentPlane(FakePlane):
@@ -157,9 +190,9 @@ class OtherServer(FakePlane):
 
 
 @contextmanager
-def serve(plane: FakePlane) -> Iterator[str]:
-    """Serve the plane on a free port of this machine; yields its URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def serve(plane: FakePlane, port: int = 0) -> Iterator[str]:
+    """Serve the plane on a port of this machine, a free one unless it is given; yields its URL."""
+    listener = socket.create_server(("127.0.0.1", port))
     server = uvicorn.Server(uvicorn.Config(plane.app(), log_level="error", lifespan="off"))
     thread = Thread(target=server.run, args=([listener],))
     thread.start()

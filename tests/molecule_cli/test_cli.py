@@ -15,7 +15,6 @@ from tests.molecule_cli.plane_app import (
     BreakingAgentPlane,
     FakePlane,
     OtherServer,
-    QueueingPlane,
     RefusingAgentPlane,
     serve,
 )
@@ -162,15 +161,6 @@ def test_a_refusal_of_the_agent_is_an_error():
         assert error_line(molecule("send", "lead", "hi", MOLECULE_URL=url)) == (
             "the agent refused: Method not found (-32601)"
         )
-
-
-@pytest.mark.covers("TTY-05")
-def test_a_queued_message_has_an_exit_code_of_its_own():
-    with serve(QueueingPlane()) as url:
-        result = molecule("send", "lead", "hi", MOLECULE_URL=url)
-
-    assert (result.returncode, result.stdout) == (5, "")
-    assert result.stderr == "molecule: not answered yet: queued (q-1)\n"
 
 
 def test_another_server_on_the_port_is_recognised():

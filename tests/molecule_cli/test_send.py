@@ -1,8 +1,10 @@
 """`molecule send`: exit codes by task state, waiting for agents, and the dialect of the agent's card."""
 
+import itertools
+
 import pytest
 
-from molecule_cli import dialect
+from molecule_cli import dialect, receipts
 from tests.molecule_cli.plane_app import LEAD, TOKEN, FakePlane, ReplyingPlane, StreamingPlane, serve
 from tests.molecule_cli.test_cli import error_line, molecule
 
@@ -68,7 +70,6 @@ def test_the_last_event_of_a_stream_decides_the_exit_code(last, code):
         ({"result": {"kind": "task", "status": status("completed"), "artifacts": [part("done")]}}, 0, "done\n", ""),
         ({"result": {"task": {"status": status("TASK_STATE_FAILED", "no key")}}}, 3, "", "the task is failed: no key"),
         ({"result": {"kind": "message", **part("hi")}}, 0, "hi\n", ""),
-        ({"status": "queued", "queue_id": "q1"}, 5, "", "not answered yet: queued (q1)"),
         ({"status": "queued", "delivery_mode": "poll"}, 5, "", "not answered yet: queued"),
     ],
 )
@@ -192,3 +193,11 @@ def test_a_token_of_an_organisation_finds_workspaces_by_name():
         ["writer", "online"],
     ]
     assert "provision_timeout" in shown.stdout
+
+
+@pytest.mark.covers("TTY-14")
+def test_the_plane_is_asked_at_growing_intervals_what_became_of_a_message():
+    delays = list(itertools.islice(receipts.choose_delays(), 20))
+
+    assert (delays[0], delays[-1]) == (0.2, 2.0)
+    assert delays == sorted(delays)
