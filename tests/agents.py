@@ -51,6 +51,15 @@ class SlowAgent(EchoAgent):
         return await super().reply(request, message)
 
 
+def list_possible_deliveries(agent: EchoAgent) -> set[str]:
+    """Return what a call that ended without an answer may say in `delivery`.
+
+    On a loaded machine the time of a call may be over before its message is sent. What the agent has is never
+    `not_sent`.
+    """
+    return {"unknown"} if agent.requests else {"unknown", "not_sent"}
+
+
 @dataclass
 class BusyAgent(EchoAgent):
     """Refuses every message as busy, in the form that `manner` names."""

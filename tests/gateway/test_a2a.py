@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -12,7 +13,16 @@ from protos.provisioner.v1 import provisioner_pb2
 from protos.registry.v1 import registry_pb2
 from services.chassis import clients
 from tests.a2a_proxy.scripted_agent import serve_script
-from tests.agents import BusyAgent, DisconnectingAgent, EchoAgent, MisbehavingAgent, SilentAgent, SlowAgent, serve_agent
+from tests.agents import (
+    BusyAgent,
+    DisconnectingAgent,
+    EchoAgent,
+    MisbehavingAgent,
+    SilentAgent,
+    SlowAgent,
+    list_possible_deliveries,
+    serve_agent,
+)
 from tests.gateway.gateway_with_proxy import (
     MEBIBYTE,
     OTHER,
@@ -242,29 +252,35 @@ async def test_the_callers_deadline_is_a_504(gateway):
         gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with gateway.post(hello(), headers={"X-Timeout": "1"}) as answer:
-            assert answer.status == 504
-            assert await answer.json() == {
-                "error": "request deadline exceeded",
-                "timeout_seconds": 1,
-                "delivery": "unknown",
-            }
+            body = await answer.json()
+
+    assert answer.status == 504
+    assert body.pop("delivery") in list_possible_deliveries(agent)
+    assert body == {"error": "request deadline exceeded", "timeout_seconds": 1}
 
 
 @pytest.mark.covers("BEY-22")
 async def test_the_time_of_the_agent_does_not_count_as_overhead(gateway):
-    async with serve_agent(SlowAgent()) as agent:
+    async with serve_agent(SlowAgent()) as agent, serve_agent(EchoAgent()) as other:
         gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
-        loop = asyncio.get_running_loop()
+        gateway.proxy.registry.set_workspace(OTHER, address=other.url)
+        began = time.perf_counter()
         asking = asyncio.ensure_future(gateway.post(hello()).__aenter__())
         await agent.asked.wait()
-        began = loop.time()
-        await eventually(lambda: loop.time() - began > 0.5)
+        asked = time.perf_counter()
+        for _ in range(10):  # the agent takes as long as ten whole calls, however slow the machine is
+            async with gateway.post(hello(), path=f"/workspaces/{OTHER}/a2a"):
+                pass
+        held_ms = (time.perf_counter() - asked) * 1000
         agent.go.set()
 
         answer = await asking
 
-        assert float(answer.headers["X-Molecule-Overhead-Ms"]) < 250
-        assert float(answer.headers["Server-Timing"].partition("agent;dur=")[2].partition(",")[0]) > 500
+    whole_ms = (time.perf_counter() - began) * 1000
+    timing = answer.headers["Server-Timing"]
+    agent_ms, queue_ms = (float(timing.partition(f"{name};dur=")[2].partition(",")[0]) for name in ("agent", "queue"))
+    assert agent_ms >= held_ms - 1
+    assert float(answer.headers["X-Molecule-Overhead-Ms"]) + agent_ms + queue_ms <= whole_ms + 1
 
 
 async def test_without_a_proxy_the_answer_says_that_nothing_was_sent():
