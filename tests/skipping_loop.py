@@ -1,6 +1,8 @@
 """An event loop with virtual time: instead of waiting, its time jumps to the next timer."""
 
 import asyncio
+import functools
+from collections.abc import Callable, Coroutine
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):
@@ -19,3 +21,13 @@ def run_skipping(coroutine):
     """Run `coroutine` on a new loop that starts at 0 seconds; return its result."""
     with asyncio.Runner(loop_factory=SkippingLoop) as runner:
         return runner.run(coroutine)
+
+
+def skips_waits(test: Callable[..., Coroutine]) -> Callable[..., None]:
+    """Run a test on such a loop: the load of the machine does not change what its timers do, and no time passes."""
+
+    @functools.wraps(test)
+    def run(*arguments, **named) -> None:
+        run_skipping(test(*arguments, **named))
+
+    return run

@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from socket import AF_INET
@@ -224,6 +225,11 @@ async def test_a_host_is_checked_again_at_every_resolution():
 # Timeouts ─────────────────────────────────────────────────────────────────────
 
 
+def find_longest_gap(times: list[float]) -> float:
+    """Return the longest time without a sign of life; a loaded machine can make it longer than the idle timeout."""
+    return max(after - before for before, after in itertools.pairwise(times))
+
+
 @asynccontextmanager
 async def waiting(agents: AgentClient, agent: SilentAgent, **options):
     task = asyncio.ensure_future(agents.send(build_dispatch(agent.url, **options), always_heard))
@@ -247,11 +253,15 @@ async def test_only_signs_of_life_of_the_target_restart_the_idle_timeout():
     async with serve_agent(SilentAgent()) as agent, AgentClient(rules=DEVELOPMENT) as agents:
         loop = asyncio.get_running_loop()
         async with waiting(agents, agent, idle=0.3) as task:
-            began = loop.time()
-            await eventually(
-                lambda: agents.dispatches.restart_idle_timeouts(WorkspaceId("w")) or loop.time() - began > 0.9
-            )
-            assert not task.done()
+            signs = [loop.time()]
+
+            def has_shown_life() -> bool:
+                agents.dispatches.restart_idle_timeouts(WorkspaceId("w"))
+                signs.append(loop.time())
+                return signs[-1] - signs[0] > 0.9
+
+            await eventually(has_shown_life)
+            assert not task.done() or find_longest_gap(signs) >= 0.3
 
             await eventually(lambda: agents.dispatches.restart_idle_timeouts(WorkspaceId("other")) or task.done())
 
@@ -268,21 +278,27 @@ async def test_while_the_feed_is_not_fresh_only_the_deadline_counts():
 
 @pytest.mark.covers("A2A-18")
 async def test_every_chunk_of_a_body_restarts_the_idle_timeout():
+    loop = asyncio.get_running_loop()
+    writes = []
+
     class Dripping(EchoAgent):
         async def reply(self, request, message):
             response = aiohttp.web.StreamResponse(headers={"Content-Type": "application/json"})
             await response.prepare(request)
             for _ in range(10):
+                writes.append(loop.time())
                 await response.write(b" ")
                 await asyncio.sleep(0.1)
+            writes.append(loop.time())
             await response.write(b"{}")
             return response
 
     async with serve_agent(Dripping()) as agent:
+        began = loop.time()
         answer = await send(agent.url, idle=0.4)
 
-        assert isinstance(answer, Answer)
-        assert answer.body.strip() == b"{}"
+        assert isinstance(answer, Answer) or find_longest_gap([began, *writes, loop.time()]) >= 0.4
+        assert not isinstance(answer, Answer) or answer.body.strip() == b"{}"
 
 
 async def test_a_silent_stream_is_interrupted():
@@ -295,8 +311,10 @@ async def test_a_silent_stream_is_interrupted():
             return response
 
     async with serve_agent(Halting()) as agent, AgentClient(rules=DEVELOPMENT) as agents:
-        stream = await agents.send(build_dispatch(agent.url, body=STREAM_REQUEST, idle=0.2), always_heard)
-
+        stream = await agents.send(build_dispatch(agent.url, body=STREAM_REQUEST), always_heard)
         assert await anext(stream.chunks) == b"data: 1\n\n"
+
+        agents.dispatches.change_idle_timeouts(WorkspaceId("w"), timedelta(seconds=0.2))
+
         with pytest.raises(StreamInterrupted):
             await anext(stream.chunks)

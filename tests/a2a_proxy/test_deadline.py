@@ -8,15 +8,19 @@ from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from services.chassis import identity
 from tests.a2a_proxy.fake_gateway import A_WORKSPACE, ADMIN, CALLER, TARGET, decode_details, message_body, open_exchange
 from tests.a2a_proxy.running_proxy import run_proxy
-from tests.agents import EchoAgent, SilentAgent, SlowAgent, serve_agent
+from tests.agents import EchoAgent, SilentAgent, SlowAgent, list_possible_deliveries, serve_agent
 from tests.waiting import eventually
 
 NOT_SENT = {"timeout_seconds": 1, "delivery": "not_sent"}
 MINUTES_30 = 30 * 60
+HOUR = 60 * 60
+
+LEFT_MICROS = 300_000
+"""What is left of the time of a call when the proxy receives it."""
 
 
 async def expect_deadline(gateway, call_id: int) -> dict:
-    """Return the details of the refusal of a call whose deadline has passed, and how long it took from now."""
+    """Return the details of the refusal of a call whose deadline has passed."""
     refused = (await gateway.next(call_id)).refused
     assert refused.reason == "CALL_DEADLINE_EXCEEDED"
     return decode_details(refused)
@@ -32,7 +36,7 @@ async def test_the_look_up_of_a_secret_counts_and_the_message_is_not_sent_afterw
         await gateway.open(1, message_body(), timeout="1")
 
         assert await expect_deadline(gateway, 1) == NOT_SENT
-        assert 1 <= asyncio.get_running_loop().time() - began < 1.6
+        assert asyncio.get_running_loop().time() - began >= 1
         proxy.auth.may_answer.set()
         (row,) = await eventually(lambda: proxy.list_activities(TARGET))
         assert (row.status, row.error_detail) == ("error", "request deadline exceeded")
@@ -80,22 +84,22 @@ async def test_a_message_whose_deadline_passed_before_the_proxy_received_it_is_n
 async def test_the_time_before_the_proxy_received_a_message_counts(proxy, gateway):
     async with serve_agent(SilentAgent()) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
-        began = asyncio.get_running_loop().time()
 
-        await gateway.open(1, message_body(), timeout="1", elapsed_micros=700_000)
+        await gateway.open(1, message_body(), timeout=str(HOUR), elapsed_micros=HOUR * 1_000_000 - LEFT_MICROS)
 
-        assert await expect_deadline(gateway, 1) == {"timeout_seconds": 1, "delivery": "unknown"}
-        assert asyncio.get_running_loop().time() - began < 0.8
+        details = await expect_deadline(gateway, 1)
+        assert details.pop("delivery") in list_possible_deliveries(agent)
+        assert details == {"timeout_seconds": HOUR}
 
 
 async def test_an_answer_before_the_deadline_passes(proxy, gateway):
-    async with serve_agent(SlowAgent()) as agent:
+    async with serve_agent(SlowAgent()) as agent, serve_agent(SilentAgent()) as other:
         proxy.registry.set_workspace(TARGET, address=agent.url)
-        await gateway.open(1, message_body(), timeout="1")
+        proxy.registry.set_workspace(CALLER, address=other.url)
+        await gateway.open(1, message_body(), timeout=str(HOUR))
         await agent.asked.wait()
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        await eventually(lambda: loop.time() - began > 0.5)
+        await gateway.open(2, message_body(), target=CALLER, timeout="1")
+        await expect_deadline(gateway, 2)
 
         agent.go.set()
 
@@ -121,8 +125,9 @@ async def test_calls_of_workspaces_last_thirty_minutes_at_most(proxy, gateway):
     async with serve_agent(SilentAgent()) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
         proxy.registry.set_workspace(CALLER)
-        elapsed = (MINUTES_30 * 1000 - 300) * 1000
 
-        await gateway.open(1, message_body(), sender=A_WORKSPACE, elapsed_micros=elapsed)
+        await gateway.open(1, message_body(), sender=A_WORKSPACE, elapsed_micros=MINUTES_30 * 1_000_000 - LEFT_MICROS)
 
-        assert await expect_deadline(gateway, 1) == {"timeout_seconds": MINUTES_30, "delivery": "unknown"}
+        details = await expect_deadline(gateway, 1)
+        assert details.pop("delivery") in list_possible_deliveries(agent)
+        assert details == {"timeout_seconds": MINUTES_30}

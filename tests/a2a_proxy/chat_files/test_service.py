@@ -13,8 +13,7 @@ from services.a2a_proxy.chat_files.wire import MAX_CHUNK_BYTES
 from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity, Kind
 from tests.a2a_proxy.chat_files.file_agent import STORED, serve_file_agent
-from tests.a2a_proxy.chat_files.file_client import FORM, TARGET, open_file_client
-from tests.a2a_proxy.running_proxy import run_proxy
+from tests.a2a_proxy.chat_files.file_client import FORM, TARGET
 from tests.a2a_proxy.scripted_agent import serve_script
 from tests.waiting import eventually
 
@@ -247,16 +246,13 @@ async def test_a_client_that_does_not_read_slows_the_agent_down(proxy, files):
     assert agent.sent_bytes < 32 * 1024 * 1024
 
 
-async def test_an_agent_that_stalls_is_given_up_whatever_its_heartbeats_say(database_url):
-    async with (
-        run_proxy(database_url, idle_timeout=timedelta(seconds=0.5)) as proxy,
-        open_file_client(proxy) as files,
-        serve_file_agent(file=b"x" * 1000, stalls=True) as agent,
-    ):
+async def test_an_agent_that_stalls_is_given_up_whatever_its_heartbeats_say(proxy, files):
+    async with serve_file_agent(file=b"x" * 1000, stalls=True) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
         request = pb.DownloadFileRequest(workspace_id=TARGET, path="/workspace/a")
         call = files.stub.DownloadFile(request, metadata=files.metadata())
         assert (await call.read()).HasField("head")
+        proxy.registry.set_workspace(TARGET, declarations=registry_pb2.Declarations(idle_timeout_seconds=1))
 
         def is_over() -> bool:
             proxy.registry.send_heartbeat(TARGET)
