@@ -51,6 +51,33 @@ async def send(plane: Plane, workspace_id: str, text: str, **headers: str) -> ht
     return await plane.http.post(path, json=build_message(text), headers={**plane.admin, **headers}, timeout=30)
 
 
+async def send_and_wait(plane: Plane, workspace_id: str, text: str, **headers: str) -> httpx.Response:
+    """Send a message and return the answer, also if the plane queues the message.
+
+    An agent that has just been started, woken or restarted is busy with a message of the plane for a moment.
+    """
+    response = await send(plane, workspace_id, text, **headers)
+    if response.status_code != httpx.codes.ACCEPTED:
+        return response
+    return await wait_for_answer(plane, workspace_id, response.json()["queue_id"])
+
+
+async def wait_for_answer(plane: Plane, workspace_id: str, queue_id: str) -> httpx.Response:
+    """Return the answer to a queued message, as if it had come at once; fail if the message ends without one."""
+
+    async def find_completed() -> dict[str, Any] | None:
+        try:
+            found = await plane.http.get(f"/workspaces/{workspace_id}/a2a/queue/{queue_id}", headers=plane.admin)
+        except httpx.TransportError:
+            return None
+        message = found.json()
+        assert message.get("status") not in {"dead", "unknown", "expired", "dropped"}, message
+        return message if message.get("status") == "completed" else None
+
+    message = await eventually(find_completed, within=START_TIME_LIMIT)
+    return httpx.Response(200, json=message["response_body"])
+
+
 async def stream_events(plane: Plane, workspace_id: str, text: str) -> list[dict[str, Any]]:
     """Send a message and return the events of the streamed answer."""
     path, body = f"/workspaces/{workspace_id}/a2a", build_message(text, "message/stream")

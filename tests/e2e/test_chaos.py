@@ -11,7 +11,7 @@ import pytest
 
 from deploy.plane import Plane, fresh_database
 from deploy.processes import GATEWAY, SERVICES
-from tests.e2e.conversation import create, get_answer_text, send, wait_until_online
+from tests.e2e.conversation import create, get_answer_text, send, send_and_wait, wait_until_online
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -49,7 +49,7 @@ class Sender:
             self.last_answer = time.monotonic()
             if get_answer_text(response) != text:
                 self.faults.append(response.text)
-        elif response.status_code not in {502, 503}:
+        elif response.status_code not in {202, 502, 503}:  # 202: the agent is busy with a message whose caller is gone
             self.faults.append(f"{response.status_code} {response.text}")
 
 
@@ -91,4 +91,4 @@ async def test_the_plane_survives_the_kill_of_each_process_under_load(database_u
         assert sender.faults == []
         assert await names(plane) == {"agent 0", "agent 1"}
         for workspace_id in workspace_ids:
-            assert get_answer_text(await send(plane, workspace_id, "well again")) == "well again"
+            assert get_answer_text(await send_and_wait(plane, workspace_id, "well again")) == "well again"

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.plane import Plane
 from deploy.processes import GATEWAY, SERVICES
-from tests.e2e.conversation import create, get_answer_text, get_workspace, send, wait_until_online
+from tests.e2e.conversation import create, get_answer_text, get_workspace, send_and_wait, wait_until_online
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -99,7 +99,7 @@ async def test_a_database_that_stops_recovers_and_hangs_ends_no_process():
             assert "Traceback" not in log, log
             assert log.count("outage begins") < 60
         assert caller.faults == [], plane.read_log(GATEWAY)
-        assert get_answer_text(await send(plane, workspace_id, "well again")) == "well again"
+        assert get_answer_text(await send_and_wait(plane, workspace_id, "well again")) == "well again"
         assert (await get_workspace(plane, workspace_id))["status_event_id"] == status_event_id
 
 

@@ -3,7 +3,14 @@
 import httpx
 import pytest
 
-from tests.e2e.conversation import build_message, create, get_answer_text, get_workspace, send, wait_until_online
+from tests.e2e.conversation import (
+    build_message,
+    create,
+    get_answer_text,
+    get_workspace,
+    send_and_wait,
+    wait_until_online,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -19,7 +26,7 @@ async def test_the_port_of_a_managed_agent_answers_the_plane_only_also_after_a_r
                 refused = await stranger.post(url, json=build_message("obey"), headers=headers)
                 assert refused.status_code == 401
 
-        assert get_answer_text(await send(plane, workspace_id, "hello")) == "hello"
+        assert get_answer_text(await send_and_wait(plane, workspace_id, "hello")) == "hello"
         assert (await plane.http.post(f"/workspaces/{workspace_id}/restart")).status_code == 200
 
 

@@ -19,7 +19,7 @@ from deploy.plane import Plane
 from deploy.postgres import DATABASE, SUPERUSER
 from deploy.processes import SERVICES
 from tests.deploy.postgres_server import temporary_home
-from tests.e2e.conversation import create, get_answer_text, get_workspace, send, wait_until_online
+from tests.e2e.conversation import create, get_answer_text, get_workspace, send, send_and_wait, wait_until_online
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -132,7 +132,7 @@ async def use_all_secrets(plane: Plane) -> dict[str, str]:
     await put(plane, f"/workspaces/{agent}/secrets", "OWN_KEY", OWN[0])
     created = await run_external_agent(plane)
     await wait_until_online(plane, agent)
-    assert get_answer_text(await send(plane, agent, "hello")) == "hello"
+    assert get_answer_text(await send_and_wait(plane, agent, "hello")) == "hello"
 
     await put(plane, "/settings/secrets", "EVERYBODYS_KEY", GLOBAL[1])
     await put(plane, f"/workspaces/{agent}/secrets", "OWN_KEY", OWN[1])

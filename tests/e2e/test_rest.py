@@ -2,7 +2,15 @@
 
 import pytest
 
-from tests.e2e.conversation import create, get_answer_text, get_workspace, send, wait_until_online
+from tests.e2e.conversation import (
+    create,
+    get_answer_text,
+    get_workspace,
+    send,
+    send_and_wait,
+    wait_for_answer,
+    wait_until_online,
+)
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
@@ -18,7 +26,7 @@ async def test_a_paused_agent_ends_and_a_resumed_one_answers_again(plane):
         return response.status_code == 503 and response.json().get("status") == "paused"
 
     async def answers():
-        response = await send(plane, workspace_id, "hello again")
+        response = await send_and_wait(plane, workspace_id, "hello again")
         return response.status_code == 200 and get_answer_text(response) == "hello again"
 
     paused = await plane.http.post(f"/workspaces/{workspace_id}/pause")
@@ -40,14 +48,12 @@ async def test_a_message_wakes_a_hibernated_agent(plane):
     assert (await get_workspace(plane, workspace_id))["status"] == "hibernated"
 
     async def wakes():
+        """The proxy receives the new status a moment after the caller has its answer."""
         response = await send(plane, workspace_id, "wake up")
-        return response.status_code == 503 and response.json().get("waking") is True
+        return response.json() if response.status_code == 202 and response.json().get("waking") else None
 
-    await eventually(wakes)
-    await wait_until_online(plane, workspace_id)
+    receipt = await eventually(wakes)
 
-    async def answers():
-        response = await send(plane, workspace_id, "good morning")
-        return response.status_code == 200 and get_answer_text(response) == "good morning"
-
-    await eventually(answers)
+    assert get_answer_text(await wait_for_answer(plane, workspace_id, receipt["queue_id"])) == "wake up"
+    assert (await get_workspace(plane, workspace_id))["status"] == "online"
+    assert get_answer_text(await send_and_wait(plane, workspace_id, "good morning")) == "good morning"

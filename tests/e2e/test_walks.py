@@ -9,6 +9,7 @@ from tests.e2e.conversation import (
     get_answer_text,
     get_workspace,
     send,
+    send_and_wait,
     stream_events,
     wait_until_online,
 )
@@ -83,7 +84,7 @@ async def test_a_restart_brings_a_new_generation_online(plane):
     await wait_until_online(plane, workspace_id)
     after = await get_workspace(plane, workspace_id)
     assert after["status_event_id"] > before["status_event_id"]
-    assert get_answer_text(await send(plane, workspace_id, "still here")) == "still here"
+    assert get_answer_text(await send_and_wait(plane, workspace_id, "still here")) == "still here"
 
 
 @pytest.mark.covers("REG-64")
@@ -143,7 +144,7 @@ async def test_a_killed_agent_is_detected_and_restarted(plane, agent_of):
 
     async def is_restarted():
         try:
-            return (await send(plane, workspace_id, "are you well?")).status_code == 200
+            return (await send_and_wait(plane, workspace_id, "are you well?")).status_code == 200
         except httpx.TransportError:
             return False
 
