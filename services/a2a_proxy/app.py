@@ -99,7 +99,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     clock = SystemClock()
     url, role = settings.database_url.get_secret_value(), service.build_role(settings.role_prefix)
     async with (
-        database.open_engine(url, role=role) as engine,
+        database.open_engine(url, role=role, pool=settings.database_pool_size) as engine,
         clients.open_channel(
             settings.registry_targets, caller_service=service.name, service="registry", tls=settings.tls
         ) as registry,

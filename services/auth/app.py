@@ -54,7 +54,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     """Build the servicers and loops of auth, and save the last uses of tokens when it stops."""
     url, clock = settings.database_url.get_secret_value(), SystemClock()
     role = service.build_role(settings.role_prefix)
-    async with database.open_engine(url, role=role) as engine:
+    async with database.open_engine(url, role=role, pool=settings.database_pool_size) as engine:
         store = Store(engine)
         last_used = LastUsedRecorder(store, clock)
         revocation_listener = database.NotificationListener(url, role=role, channel=REVOCATIONS_CHANNEL)

@@ -118,7 +118,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     known = catalog.read_catalog(limit=settings.provision_timeout, declared=declared, adapters=adapters)
     url, role = settings.database_url.get_secret_value(), service.build_role(settings.role_prefix)
     async with (
-        database.open_engine(url, role=role) as engine,
+        database.open_engine(url, role=role, pool=settings.database_pool_size) as engine,
         clients.open_channel(
             settings.auth_targets, caller_service=NAME, service="auth", tls=settings.tls
         ) as auth_channel,
