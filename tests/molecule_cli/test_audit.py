@@ -6,8 +6,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from molecule_cli.audit import FAULTS
+from tests.molecule_cli.in_process import molecule
 from tests.molecule_cli.plane_app import WRITER, FakePlane, serve
-from tests.molecule_cli.test_cli import error_line, molecule
+from tests.molecule_cli.test_cli import error_line
 
 RECORD = {
     "place": 2,

@@ -1,12 +1,12 @@
 import json
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.molecule_cli import own_process
+from tests.molecule_cli.in_process import molecule
 from tests.molecule_cli.plane_app import (
     LEAD,
     TOKEN,
@@ -18,20 +18,6 @@ from tests.molecule_cli.plane_app import (
     RefusingAgentPlane,
     serve,
 )
-
-ROOT = Path(__file__).parents[2]
-
-
-def molecule(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "molecule_cli", *arguments],
-        cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
 
 
 def error_line(result: subprocess.CompletedProcess[str]) -> str:
@@ -60,7 +46,7 @@ def free_port() -> int:
 
 
 def test_help_names_the_first_three_commands():
-    result = molecule("--help")
+    result = own_process.molecule("--help")
 
     assert result.returncode == 0
     for word in ("molecule up", "molecule status", 'molecule send lead "hello"', "MOLECULE_URL"):
@@ -143,7 +129,7 @@ def test_the_error_without_a_plane_says_how_to_start_one(free_port):
     expected = f"no plane answers at http://127.0.0.1:{free_port}: start it with make up, or set MOLECULE_URL"
 
     assert error_line(molecule("send", "lead", "hello", PORT=str(free_port))) == expected
-    assert error_line(molecule("status", PORT=str(free_port))) == expected
+    assert error_line(own_process.molecule("status", PORT=str(free_port))) == expected
 
 
 def test_the_error_for_a_wrong_token_names_the_variable(plane, url):
@@ -219,7 +205,7 @@ def test_migrate_requires_a_database_url():
     ],
 )
 def test_the_error_for_an_invalid_variable_names_it(variable, value, expected):
-    result = error_line(molecule("up", **{variable: value}))
+    result = error_line(own_process.molecule("up", **{variable: value}))
 
     assert result.startswith(expected)
     assert "hunter2" not in result

@@ -8,8 +8,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from tests.molecule_cli.in_process import molecule
 from tests.molecule_cli.plane_app import LEAD, WRITER, FakePlane, serve
-from tests.molecule_cli.test_cli import error_line, molecule
+from tests.molecule_cli.test_cli import error_line
 
 AT = "2026-05-01T08:30:00.123456Z"
 

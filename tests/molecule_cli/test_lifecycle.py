@@ -5,8 +5,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.molecule_cli.in_process import molecule
 from tests.molecule_cli.plane_app import LEAD, FakePlane, serve
-from tests.molecule_cli.test_cli import error_line, molecule
+from tests.molecule_cli.test_cli import error_line
 
 ANSWERS = {
     "pause": {"status": "paused", "paused_count": 2, "stops_later": True},

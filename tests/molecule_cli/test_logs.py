@@ -5,8 +5,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.molecule_cli.in_process import molecule
 from tests.molecule_cli.plane_app import WRITER, FakePlane, serve
-from tests.molecule_cli.test_cli import molecule
 
 
 class LogPlane(FakePlane):

@@ -8,8 +8,9 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from tests.molecule_cli.in_process import molecule
 from tests.molecule_cli.plane_app import serve
-from tests.molecule_cli.test_cli import error_line, molecule
+from tests.molecule_cli.test_cli import error_line
 
 PLANNED = {
     "org": "Newsroom",

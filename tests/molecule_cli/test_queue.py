@@ -13,8 +13,9 @@ from starlette.routing import Route
 
 from molecule_cli import queue_tables
 from tests.molecule_cli.in_process import run_command
+from tests.molecule_cli.own_process import ROOT
 from tests.molecule_cli.plane_app import LEAD, TOKEN, WRITER, FakePlane, serve
-from tests.molecule_cli.test_cli import ROOT, error_line
+from tests.molecule_cli.test_cli import error_line
 
 DEAD = "0d1c1c0e-0000-4000-8000-00000000000d"
 QUEUED = "0d1c1c0e-0000-4000-8000-00000000000a"

@@ -8,8 +8,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.molecule_cli.own_process import ROOT, molecule
 from tests.molecule_cli.plane_app import LEAD, FakePlane, serve
-from tests.molecule_cli.test_cli import ROOT, error_line, molecule
+from tests.molecule_cli.test_cli import error_line
 
 LABEL = {"has_value": True, "created_at": "2026-05-01T08:30:00.123456Z", "updated_at": "2026-05-02T08:30:00.123456Z"}
 

@@ -5,8 +5,9 @@ import itertools
 import pytest
 
 from molecule_cli import dialect, receipts
+from tests.molecule_cli.in_process import molecule
 from tests.molecule_cli.plane_app import LEAD, TOKEN, FakePlane, ReplyingPlane, StreamingPlane, serve
-from tests.molecule_cli.test_cli import error_line, molecule
+from tests.molecule_cli.test_cli import error_line
 
 ORG_TOKEN = "the-token-of-an-organisation"
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from molecule_cli import tables
 from molecule_cli.tables import Column
+from tests.molecule_cli.in_process import molecule
 from tests.molecule_cli.plane_app import LEAD, FakePlane, serve
-from tests.molecule_cli.test_cli import molecule
 
 ID = "6f1c1c0e-0000-4000-8000-000000000001"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")

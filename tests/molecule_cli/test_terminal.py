@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from molecule_cli import terminal
+from tests.molecule_cli.own_process import ROOT, molecule
 from tests.molecule_cli.plane_app import LEAD, FakePlane, ReplyingPlane, serve
-from tests.molecule_cli.test_cli import ROOT, molecule
 
 HOSTILE = "\x1b[2J\x07\x9b31m\u202eevil\u2028\r\nnext\x00\x7f\u200b"
 """Clears the screen, rings, colours, reverses, and breaks the line in three ways."""

@@ -5,8 +5,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.molecule_cli.in_process import molecule
 from tests.molecule_cli.plane_app import LEAD, FakePlane, serve
-from tests.molecule_cli.test_cli import error_line, molecule
+from tests.molecule_cli.test_cli import error_line
 
 T = "22222222-2222-4222-8222-222222222222"
 MADE, ENDS = "2026-05-01T08:30:00.123456Z", "2026-05-02T08:30:00.123456Z"
