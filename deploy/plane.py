@@ -204,12 +204,12 @@ class Plane:
 
 
 @asynccontextmanager
-async def fresh_database(server_url: str) -> AsyncIterator[str]:
-    """Create a database on a PostgreSQL server and yield its URL; the database is dropped afterwards."""
+async def fresh_database(server_url: str, *, template: str = "template1") -> AsyncIterator[str]:
+    """Create a database as a copy of `template` and yield its URL; the database is dropped afterwards."""
     name = f"molecule_{token_hex(6)}"
     connection = await asyncpg.connect(server_url)
     try:
-        await connection.execute(f"CREATE DATABASE {name}")
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
             yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
         finally:

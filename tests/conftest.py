@@ -29,6 +29,7 @@ def database_url() -> Iterator[str]:
     if url:
         databases.apply_roles(url)
         yield url
+        databases.drop_templates()
         return
     # Not in pytest's own directories: each pytest that starts removes the access of PostgreSQL's user to them.
     with TemporaryDirectory(prefix="molecule-tests-") as home, databases.run_server(Path(home)) as url:

@@ -77,7 +77,7 @@ async def run_proxy(database_url: str, **settings) -> AsyncIterator[RunningProxy
 @asynccontextmanager
 async def run_replica(other: RunningProxy, **settings) -> AsyncIterator[RunningProxy]:
     """Run a further proxy with the database and the fakes of another one, for the length of the block."""
-    values = {"mode": Mode.DEVELOPMENT, "activity_delay": timedelta(milliseconds=1)} | settings
+    values = {"mode": Mode.DEVELOPMENT, "activity_delay": timedelta(milliseconds=1), "database_pool_size": 3} | settings
     with tempfile.TemporaryDirectory(prefix="a2a-") as folder:
         async with asyncio.TaskGroup() as group:
             loaded = Settings(

@@ -6,20 +6,21 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
+from tests.databases import plane_database
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def plane(database_url: str) -> AsyncIterator[Plane]:
     """A plane in one event loop for all tests of a module; its agents are real processes."""
-    async with fresh_database(database_url) as url, Plane(backend="process", database_url=url) as plane:
+    async with plane_database(database_url) as url, Plane(backend="process", database_url=url) as plane:
         yield plane
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def empty_plane(database_url: str) -> AsyncIterator[Plane]:
     """A plane that starts no agents; tests register external ones."""
-    async with fresh_database(database_url) as url, Plane(backend="none", database_url=url) as plane:
+    async with plane_database(database_url) as url, Plane(backend="none", database_url=url) as plane:
         yield plane
 
 

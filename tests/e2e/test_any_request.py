@@ -12,7 +12,8 @@ import pytest
 import schemathesis
 from hypothesis import Phase
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
+from tests.databases import plane_database
 from tests.e2e import route_matrix
 from tests.e2e.modes import PRODUCTION
 from tests.e2e.principals import external
@@ -96,7 +97,7 @@ def open_fuzzer(plane: Plane, target: str) -> Iterator[Fuzzer]:
 async def test_every_generated_request_is_answered_as_documented(database_url, tmp_path):
     folders = {"CONFIGS_DIR": str(tmp_path / "templates"), "ORG_TEMPLATES_DIR": str(tmp_path / "orgs")}
     async with (
-        fresh_database(database_url) as url,
+        plane_database(database_url) as url,
         Plane(backend="none", database_url=url, env={**PRODUCTION, **folders}) as plane,
     ):
         target, own = await external(plane, "target")

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
 from deploy.processes import GATEWAY, SERVICES
+from tests.databases import plane_database
 from tests.e2e.conversation import create, get_answer_text, send, send_and_wait, wait_until_online
 from tests.waiting import eventually
 
@@ -71,7 +72,7 @@ async def names(plane: Plane) -> set[str]:
 @pytest.mark.covers("REG-36", "BEY-14")
 async def test_the_plane_survives_the_kill_of_each_process_under_load(database_url):
     async with (
-        fresh_database(database_url) as url,
+        plane_database(database_url) as url,
         Plane(backend="process", database_url=url, processes=True) as plane,
     ):
         workspace_ids = [await create(plane, f"agent {number}") for number in range(2)]

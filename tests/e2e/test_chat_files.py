@@ -12,10 +12,11 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
 from molecule_agent.app import run_agent
 from molecule_agent.credentials import Credentials
 from molecule_agent.settings import Settings
+from tests.databases import plane_database
 from tests.e2e.conversation import create, wait_until_online
 from tests.e2e.modes import PRODUCTION
 from tests.e2e.principals import external
@@ -62,7 +63,7 @@ class FilePlane:
 async def files(database_url: str, tmp_path_factory) -> AsyncIterator[FilePlane]:
     home = tmp_path_factory.mktemp("chat-files")
     async with (
-        fresh_database(database_url) as url,
+        plane_database(database_url) as url,
         Plane(backend="process", database_url=url, env=PRODUCTION, processes=True, home=home) as plane,
     ):
         workspace_id = await create(plane)
@@ -74,7 +75,7 @@ async def files(database_url: str, tmp_path_factory) -> AsyncIterator[FilePlane]
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def open_files(database_url: str) -> AsyncIterator[FilePlane]:
     """A plane that starts no agents; it is in development, where agents may listen on this machine."""
-    async with fresh_database(database_url) as url, Plane(backend="none", database_url=url) as plane:
+    async with plane_database(database_url) as url, Plane(backend="none", database_url=url) as plane:
         yield FilePlane(plane, url)
 
 

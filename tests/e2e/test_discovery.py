@@ -2,8 +2,9 @@
 
 import pytest
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
 from tests.agents import EchoAgent, serve_agent
+from tests.databases import plane_database
 from tests.e2e.conversation import send
 from tests.e2e.modes import PRODUCTION
 from tests.e2e.principals import external
@@ -20,7 +21,10 @@ def bearer(token):
 
 @pytest.mark.covers("REG-46")
 async def test_discovery_of_a_peer_requires_a_live_token(database_url):
-    async with fresh_database(database_url) as url, Plane(backend="none", database_url=url, env=PRODUCTION) as plane:
+    async with (
+        plane_database(database_url) as url,
+        Plane(backend="none", database_url=url, env=PRODUCTION) as plane,
+    ):
         boss, _ = await external(plane, "boss")
         peer, _ = await external(plane, "peer", parent_id=boss)
         asker, token = await external(plane, "asker", parent_id=boss)
@@ -46,7 +50,10 @@ async def test_discovery_of_a_peer_requires_a_live_token(database_url):
 
 @pytest.mark.covers("REG-10")
 async def test_register_checks_the_delivery_mode_before_the_token_and_the_address_after_it(database_url):
-    async with fresh_database(database_url) as url, Plane(backend="none", database_url=url, env=PRODUCTION) as plane:
+    async with (
+        plane_database(database_url) as url,
+        Plane(backend="none", database_url=url, env=PRODUCTION) as plane,
+    ):
         workspace_id, token = await external(plane, "ada")
 
         async def register(headers, **fields):
@@ -69,7 +76,7 @@ async def test_register_checks_the_delivery_mode_before_the_token_and_the_addres
 @pytest.mark.covers("REG-10")
 async def test_once_the_proxy_is_informed_of_a_register_without_an_address_the_old_address_is_not_called(database_url):
     async with (
-        fresh_database(database_url) as url,
+        plane_database(database_url) as url,
         Plane(backend="none", database_url=url) as plane,
         serve_agent(EchoAgent()) as agent,
     ):

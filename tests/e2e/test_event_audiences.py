@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
 from services.registry.workspace.events import BroadcastType, EventType, RelayedEventType
 from tests.agents import EchoAgent, serve_agent
+from tests.databases import plane_database
 from tests.e2e.conversation import build_message
 from tests.e2e.modes import PRODUCTION
 from tests.e2e.principals import external
@@ -139,7 +140,7 @@ class Organisations:
 @pytest_asyncio.fixture(params=MODES, loop_scope="module")
 async def organisations(request, database_url) -> AsyncIterator[Organisations]:
     async with (
-        fresh_database(database_url) as url,
+        plane_database(database_url) as url,
         Plane(backend="none", database_url=url, env=MODES[request.param]) as plane,
     ):
         found = Organisations(plane)

@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 from websockets.exceptions import ConnectionClosed
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
+from tests.databases import plane_database
 from tests.e2e.principals import external
 from tests.gateway.event_clients import open_event_stream, open_websocket, receive_event
 
@@ -46,7 +47,7 @@ class TwoGateways:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateways(database_url: str) -> AsyncIterator[TwoGateways]:
     async with (
-        fresh_database(database_url) as url,
+        plane_database(database_url) as url,
         Plane(backend="none", database_url=url, processes=True) as plane,
         httpx.AsyncClient(base_url=plane.url, trust_env=False) as one,
     ):

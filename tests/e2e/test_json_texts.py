@@ -12,12 +12,13 @@ from aiohttp import web
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
 from services.a2a_proxy.app import service as proxy_service
 from services.a2a_proxy.model import Activity
 from services.a2a_proxy.store import Store
 from services.chassis import database
 from tests.agents import EchoAgent, serve_agent
+from tests.databases import plane_database
 from tests.e2e.principals import external
 from tests.waiting import eventually
 
@@ -87,7 +88,7 @@ class Caller:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def plane_url(database_url):
-    async with fresh_database(database_url) as url:
+    async with plane_database(database_url) as url:
         yield url
 
 

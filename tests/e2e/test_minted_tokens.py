@@ -7,7 +7,8 @@ from itertools import count
 import pytest
 import pytest_asyncio
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
+from tests.databases import plane_database
 from tests.e2e.modes import PRODUCTION
 from tests.e2e.principals import external
 from tests.waiting import eventually
@@ -21,7 +22,7 @@ ADDRESSES = count(1)
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def plane(database_url) -> AsyncIterator[Plane]:
     async with (
-        fresh_database(database_url) as url,
+        plane_database(database_url) as url,
         Plane(backend="none", database_url=url, env=PRODUCTION) as plane,
     ):
         yield plane

@@ -2,7 +2,8 @@
 
 import pytest
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
+from tests.databases import plane_database
 from tests.e2e.modes import PRODUCTION
 from tests.e2e.principals import external
 
@@ -20,7 +21,10 @@ async def call(plane, method, path, token, body=None):
 
 @pytest.mark.covers("REG-01")
 async def test_a_team_shares_memories_requests_approvals_and_reads_instructions(database_url):
-    async with fresh_database(database_url) as url, Plane(backend="none", database_url=url, env=PRODUCTION) as plane:
+    async with (
+        plane_database(database_url) as url,
+        Plane(backend="none", database_url=url, env=PRODUCTION) as plane,
+    ):
         memories = [{"content": "we meet at noon", "scope": "TEAM"}]
         lead, leads = await external(plane, "lead", initial_memories=memories)
         one, ones = await external(plane, "one", parent_id=lead)

@@ -5,8 +5,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
 from tests.agents import SilentAgent, serve_agent
+from tests.databases import plane_database
 from tests.e2e.conversation import build_message
 from tests.e2e.principals import external
 from tests.waiting import eventually
@@ -31,7 +32,7 @@ async def start_second_replica(plane):
 @pytest.mark.covers("REG-42")
 async def test_the_idle_timeout_of_an_agent_applies_on_both_replicas_and_after_a_restart(database_url):
     async with (
-        fresh_database(database_url) as url,
+        plane_database(database_url) as url,
         Plane(backend="none", database_url=url, processes=True) as plane,
         serve_agent(SilentAgent()) as agent,
     ):

@@ -3,7 +3,8 @@
 import asyncpg
 import pytest
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
+from tests.databases import plane_database
 from tests.e2e.modes import PRODUCTION
 from tests.e2e.principals import external
 
@@ -29,7 +30,10 @@ async def rows(url, workspace_id):
 async def test_a_caller_without_the_token_changes_nothing_and_receives_401_where_its_holder_receives_400(
     database_url, capsys
 ):
-    async with fresh_database(database_url) as url, Plane(backend="none", database_url=url, env=PRODUCTION) as plane:
+    async with (
+        plane_database(database_url) as url,
+        Plane(backend="none", database_url=url, env=PRODUCTION) as plane,
+    ):
         workspace_id, token = await external(plane, "outside")
         _, another = await external(plane, "another")
 

@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
+from tests.databases import plane_database
 from tests.e2e.principals import external
 from tests.gateway.event_clients import open_event_stream
 from tests.waiting import eventually
@@ -20,7 +21,7 @@ REPORT = {"uri": "workspace:/workspace/report.pdf", "name": "report.pdf", "mimeT
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def plane_url(database_url: str) -> AsyncIterator[str]:
-    async with fresh_database(database_url) as url:
+    async with plane_database(database_url) as url:
         yield url
 
 

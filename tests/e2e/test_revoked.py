@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import aiohttp
 import pytest
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
+from tests.databases import plane_database
 from tests.e2e import front_proxies
 from tests.e2e.modes import PRODUCTION
 from tests.e2e.principals import external
@@ -90,7 +91,7 @@ async def run_load(gateways: list[str], bearers: dict[str, str]) -> AsyncIterato
 @pytest.mark.covers("AUTH-06", "BEY-05")
 async def test_no_request_with_a_revoked_token_is_served(database_url):
     async with (
-        fresh_database(database_url) as url,
+        plane_database(database_url) as url,
         Plane(backend="none", database_url=url, env=PRODUCTION, processes=True) as plane,
         front_proxies.open_proxy(plane.address("auth")) as proxy,
     ):

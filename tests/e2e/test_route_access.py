@@ -8,7 +8,8 @@ from itertools import count
 import httpx
 import pytest
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
+from tests.databases import plane_database
 from tests.e2e import principals, route_matrix
 from tests.e2e.modes import MODES
 from tests.e2e.principals import Principal
@@ -28,7 +29,10 @@ GATE_TEXTS = {"platform admin required", "org access denied", "token scope does 
 @asynccontextmanager
 async def open_plane(database_url: str, mode: str) -> AsyncIterator[tuple[Plane, list[Principal]]]:
     """A plane without agents in one of the modes, and its principals."""
-    async with fresh_database(database_url) as url, Plane(backend="none", database_url=url, env=MODES[mode]) as plane:
+    async with (
+        plane_database(database_url) as url,
+        Plane(backend="none", database_url=url, env=MODES[mode]) as plane,
+    ):
         yield plane, await principals.create_principals(plane, url)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
+from tests.databases import plane_database
 from tests.e2e.conversation import create, get_answer_text, get_workspace, send, wait_until_online
 from tests.waiting import eventually
 
@@ -26,7 +27,7 @@ async def plane(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
         (configs / name).mkdir()
         (configs / name / "config.yaml").write_text(text)
     async with (
-        fresh_database(database_url) as url,
+        plane_database(database_url) as url,
         Plane(backend="process", database_url=url, env={"CONFIGS_DIR": str(configs)}) as plane,
     ):
         yield plane

@@ -7,8 +7,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
 from tests.agents import EchoAgent, serve_agent
+from tests.databases import plane_database
 from tests.e2e.principals import external
 from tests.waiting import eventually
 
@@ -20,7 +21,7 @@ MISSING = (404, {"error": "schedule not found"})
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def url(database_url):
-    async with fresh_database(database_url) as url:
+    async with plane_database(database_url) as url:
         yield url
 
 

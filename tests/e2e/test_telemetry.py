@@ -8,7 +8,8 @@ from aiohttp import web
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
+from tests.databases import plane_database
 from tests.e2e.conversation import create, get_answer_text, send, wait_until_online
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -60,7 +61,7 @@ async def run_collector() -> AsyncIterator[Collector]:
 
 
 async def test_a_message_is_one_trace_through_gateway_and_proxy_and_everything_is_timed(database_url):
-    async with run_collector() as collector, fresh_database(database_url) as url:
+    async with run_collector() as collector, plane_database(database_url) as url:
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
         async with Plane(backend="process", database_url=url, env=env, processes=True) as plane:
             workspace_id = await create(plane)

@@ -7,7 +7,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
+from tests.databases import plane_database
 from tests.e2e.conversation import build_message
 from tests.e2e.modes import PRODUCTION
 from tests.e2e.principals import external
@@ -22,7 +23,7 @@ TOLD_WITHIN = 1.0
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def plane(database_url) -> AsyncIterator[Plane]:
     async with (
-        fresh_database(database_url) as url,
+        plane_database(database_url) as url,
         Plane(backend="none", database_url=url, env=PRODUCTION) as plane,
     ):
         yield plane

@@ -7,9 +7,10 @@ import psutil
 import pytest
 from sqlalchemy import text
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
 from services.auth.app import service
 from services.chassis import database
+from tests.databases import plane_database
 from tests.e2e.conversation import START_TIME_LIMIT, create, get_workspace, wait_until_online
 from tests.waiting import eventually
 
@@ -158,7 +159,7 @@ async def test_a_secret_that_no_key_can_open_fails_the_workspace_until_it_is_set
 @pytest.mark.covers("PROV-25")
 async def test_after_a_reseal_the_plane_runs_without_the_old_key(database_url):
     old, new = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
-    async with fresh_database(database_url) as url:
+    async with plane_database(database_url) as url:
         async with build_plane(url, f"1:{old}") as plane:
             made = await plane.http.post(
                 "/workspaces", json={"name": "n", "external": True, "secrets": {"KEY": MARKER}}

@@ -4,7 +4,8 @@ import base64
 
 import pytest
 
-from deploy.plane import Plane, fresh_database
+from deploy.plane import Plane
+from tests.databases import plane_database
 from tests.deploy.postgres_server import temporary_home
 from tests.e2e.conversation import START_TIME_LIMIT, create, get_workspace, wait_until_online
 from tests.waiting import eventually
@@ -19,7 +20,7 @@ def build_key(number: int) -> str:
 @pytest.mark.covers("ENV-30")
 async def test_agents_come_back_once_the_right_key_is_set(database_url, agent_of):
     with temporary_home() as home:
-        async with fresh_database(database_url) as url:
+        async with plane_database(database_url) as url:
 
             def build_plane(key: str) -> Plane:
                 return Plane(database_url=url, home=home, env={"SECRETS_ENCRYPTION_KEY": key})

@@ -8,6 +8,7 @@ import pytest
 
 from molecule_cli import receipts
 from tests.molecule_cli.in_process import run_command
+from tests.molecule_cli.own_process import ROOT
 from tests.molecule_cli.plane_app import (
     BUSY,
     BUSY_RECEIPT,
@@ -17,7 +18,6 @@ from tests.molecule_cli.plane_app import (
     QueueingPlane,
     serve,
 )
-from tests.molecule_cli.test_cli import ROOT
 from tests.molecule_cli.test_schedules import SCHEDULE, SchedulePlane
 
 NEXT_STEP = f"with an admin token, molecule queue show {QUEUE_ID} shows"
