@@ -166,8 +166,7 @@ class DatabaseSettings(ChassisSettings):
     """Beginning of the names of the database roles: planes that share a server need different ones."""
 
     database_pool_size: PoolSize = Field(default=10, validation_alias="DATABASE_POOL_SIZE")
-    """Connections to the database in the pool of each service, 2 to 100. Locks and notifications use a few more, and the
-    provisioner has no pool."""
+    """Connections in the pool of each service but the provisioner, 2 to 100; locks and notifications use a few more."""
 
 
 S = TypeVar("S", bound=BaseSettings)
