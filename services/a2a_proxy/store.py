@@ -245,6 +245,25 @@ class CompiledStatement:
         return await connection.exec_driver_sql(self._text, tuple(values[name] for name in self._names))
 
 
+def build_array_table(
+    types: Mapping[str, sa.types.TypeEngine[Any]],
+    values: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    ordinality: str | None = None,
+) -> Any:  # noqa: ANN401 - a table of SQLAlchemy has no public type
+    """Build a table for any number of rows, where each column is one array.
+
+    The arrays are the given values; without them they are parameters with the names of the columns. `ordinality` names
+    a further column, which numbers the rows.
+    """
+    arrays = [
+        sa.bindparam(name, type_=ARRAY(type_)) if values is None else sa.literal(values[name], ARRAY(type_))
+        for name, type_ in types.items()
+    ]
+    columns = [sa.column(name, type_) for name, type_ in types.items()]
+    return sa.func.unnest(*arrays).table_valued(*columns, with_ordinality=ordinality).render_derived()
+
+
 def _build_conditions(query: ActivityQuery) -> list[sa.ColumnElement[bool]]:
     conditions = [ACTIVITIES.c.workspace_id == query.workspace_id]
     if query.activity_type is not None:
@@ -309,8 +328,7 @@ def _measure_column(name: str) -> sa.ColumnElement[int]:
 
 def _build_append() -> CompiledStatement:
     """Build one statement for any number of rows, where each column is one array parameter; it adds to the usage."""
-    arrays = [sa.bindparam(name, type_=ARRAY(ACTIVITIES.c[name].type)) for name in COLUMNS]
-    rows: Any = sa.func.unnest(*arrays).table_valued(*COLUMNS, name="rows").render_derived()
+    rows = build_array_table({name: ACTIVITIES.c[name].type for name in COLUMNS})
     added = (
         insert(ACTIVITIES)
         .from_select(COLUMNS, sa.select(*(rows.c[name] for name in COLUMNS)))
