@@ -55,8 +55,8 @@ from services.a2a_proxy.queue.queue_feed import QueueFeed
 from services.a2a_proxy.queue.recent_ids import RecentIds
 from services.a2a_proxy.queue.retention import QueueRetention
 from services.a2a_proxy.queue.settlement import Settlement
-from services.a2a_proxy.queue.store import CHANNEL as QUEUE_CHANNEL
-from services.a2a_proxy.queue.store import QueueStore
+from services.a2a_proxy.queue.store.connection import CHANNEL as QUEUE_CHANNEL
+from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.a2a_proxy.queue.targets import QueueTargets, is_repeatable
 from services.a2a_proxy.reports import Reports
 from services.a2a_proxy.route_cache import RouteCache

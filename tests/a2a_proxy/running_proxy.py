@@ -10,7 +10,7 @@ from pathlib import Path
 
 from services.a2a_proxy.app import service
 from services.a2a_proxy.model import Activity, ActivityQuery, WorkspaceId
-from services.a2a_proxy.queue.store import QueueStore
+from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.a2a_proxy.settings import Settings
 from services.a2a_proxy.store import Store
 from services.chassis.service import run_service

@@ -12,7 +12,7 @@ from services.a2a_proxy.app import service
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.queue.model import MessageState, NewMessage, QueueLimits, WaitReason
 from services.a2a_proxy.queue.monitor import QueueMonitor
-from services.a2a_proxy.queue.store import QueueStore
+from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.a2a_proxy.queue.tables import QUEUE_TARGETS, QUEUED_MESSAGES
 from services.chassis import clients
 from services.chassis.errors import PermissionDenied

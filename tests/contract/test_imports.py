@@ -65,6 +65,10 @@ VIOLATIONS = {
         "import services.a2a_proxy.broadcasts",
     ),
     "Inside the queue of the A2A proxy": ("services/a2a_proxy/queue/rules.py", "import services.a2a_proxy.queue.store"),
+    "Inside the store of the queue": (
+        "services/a2a_proxy/queue/store/rows.py",
+        "import services.a2a_proxy.queue.store.leases",
+    ),
     "Inside each room of the A2A proxy": (
         "services/a2a_proxy/chat_files/rules.py",
         "import services.a2a_proxy.chat_files.service",

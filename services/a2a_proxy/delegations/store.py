@@ -30,7 +30,7 @@ from services.a2a_proxy.delegations.tables import (
 )
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.queue.model import Change
-from services.a2a_proxy.queue.store import QueueStore, QueueTransaction
+from services.a2a_proxy.queue.store.transaction import QueueStore, QueueTransaction
 from services.a2a_proxy.stored_events.store import StoredEvents
 
 _D = DELEGATIONS.c

@@ -17,7 +17,7 @@ from services.a2a_proxy.platform_messages.store import HandledInstanceStore
 from services.a2a_proxy.queue import rules as queue_rules
 from services.a2a_proxy.queue.acceptance import MessageAcceptance
 from services.a2a_proxy.queue.model import Accepted, Change, Full, MessageState, NewMessage
-from services.a2a_proxy.queue.store import QueueStore
+from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError
 

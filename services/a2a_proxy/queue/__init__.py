@@ -6,7 +6,7 @@
 | `rules`      | decides what becomes of a message after an attempt, a lost lease or a command | pure |
 | `access`     | decides who may see and change messages                                       | pure |
 | `tables`     | the tables of messages and of the counters                                    |      |
-| `store`      | transactions on the queue                                                     |      |
+| `store/`     | transactions on the queue                                                     |      |
 | `recent_ids` | keeps the identities of accepted messages in memory                           |      |
 | `settlement` | stores the results of attempts, and renews and ends leases                    |      |
 | `retention`  | erases messages and answers that are too old or too large                     |      |

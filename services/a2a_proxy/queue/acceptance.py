@@ -7,7 +7,8 @@ from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.model import Activity, WorkspaceId
 from services.a2a_proxy.queue.model import Accepted, AcceptResult, AlreadyAccepted, IdReused, NewMessage, QueueLimits
 from services.a2a_proxy.queue.recent_ids import RecentIds
-from services.a2a_proxy.queue.store import QueueStore, Work
+from services.a2a_proxy.queue.store.connection import Work
+from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.chassis.batching import Batcher
 
 MAX_BATCH_BYTES = 8 * 1024 * 1024

@@ -45,7 +45,7 @@ from services.a2a_proxy.queue.model import (
     WaitReason,
 )
 from services.a2a_proxy.queue.settlement import Settlement
-from services.a2a_proxy.queue.store import QueueStore
+from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.a2a_proxy.route_cache import RouteCache
 from services.a2a_proxy.sending import MAX_WORKSPACE_CALL_TIMEOUT, Outgoing, Sender
 from services.chassis.errors import ServiceError, Unavailable

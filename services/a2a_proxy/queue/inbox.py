@@ -10,7 +10,7 @@ from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.queue import rules
 from services.a2a_proxy.queue.model import Change, LeaseKind, MessageState, QueuedMessage, Result
 from services.a2a_proxy.queue.settlement import build_row
-from services.a2a_proxy.queue.store import QueueStore, QueueTransaction
+from services.a2a_proxy.queue.store.transaction import QueueStore, QueueTransaction
 from services.chassis import strict_json
 
 MAX_WAITING_CALLS = 16

@@ -205,6 +205,10 @@ class Usage:
     messages: int = 0
     size: int = 0
 
+    def add(self, size: int) -> "Usage":
+        """Return the usage with one message more, of `size` bytes."""
+        return Usage(messages=self.messages + 1, size=self.size + size)
+
 
 @dataclass(frozen=True, slots=True)
 class Delivered:

@@ -3,7 +3,7 @@
 import structlog
 
 from services.a2a_proxy.queue.model import QueueTotals
-from services.a2a_proxy.queue.store import QueueStore
+from services.a2a_proxy.queue.store.transaction import QueueStore
 
 log = structlog.get_logger()
 

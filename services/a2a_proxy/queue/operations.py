@@ -11,7 +11,7 @@ from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.queue import rules
 from services.a2a_proxy.queue.access import may_see, sees_all
 from services.a2a_proxy.queue.model import Account, Change, MessageState, QueuedMessage
-from services.a2a_proxy.queue.store import QueueStore, QueueTransaction
+from services.a2a_proxy.queue.store.transaction import QueueStore, QueueTransaction
 from services.a2a_proxy.route_cache import RouteCache
 from services.chassis.identity import Identity, Kind
 

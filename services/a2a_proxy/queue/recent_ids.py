@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from services.a2a_proxy.model import WorkspaceId
-from services.a2a_proxy.queue.store import QueueStore
+from services.a2a_proxy.queue.store.transaction import QueueStore
 
 MAX_IDENTITIES = 200_000
 """Identities in memory; while more are known, the database is asked about each message."""

@@ -5,7 +5,7 @@ from datetime import timedelta
 import structlog
 
 from services.a2a_proxy.model import WorkspaceId
-from services.a2a_proxy.queue.store import QueueStore
+from services.a2a_proxy.queue.store.transaction import QueueStore
 
 log = structlog.get_logger()
 

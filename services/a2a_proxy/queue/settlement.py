@@ -13,7 +13,7 @@ from services.a2a_proxy.message_activity import MessageActivity
 from services.a2a_proxy.model import Activity, Answer, WorkspaceId
 from services.a2a_proxy.queue import rules
 from services.a2a_proxy.queue.model import AttemptResult, Change, Delivered, MessageState, QueuedMessage
-from services.a2a_proxy.queue.store import QueueStore
+from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.chassis.batching import Batcher
 from services.chassis.errors import Unavailable
 

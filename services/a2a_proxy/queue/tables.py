@@ -79,6 +79,13 @@ QUEUE_TARGETS = sa.Table(
 )
 """Of each target: how many messages were accepted, how many may still be delivered, and the erased ones by state."""
 
+ERASED_COUNTERS = {
+    MessageState.COMPLETED: QUEUE_TARGETS.c.erased_completed,
+    MessageState.EXPIRED: QUEUE_TARGETS.c.erased_expired,
+    MessageState.DROPPED: QUEUE_TARGETS.c.erased_dropped,
+}
+"""The counters of erased messages. One that might still have been delivered counts as dropped."""
+
 QUEUE_CALLERS = sa.Table(
     "queue_callers",
     METADATA,

@@ -7,7 +7,7 @@ import pytest
 from protos.registry.v1 import registry_pb2
 from services.a2a_proxy.delegations.store import DelegationTransaction
 from services.a2a_proxy.queue.model import LeaseKind
-from services.a2a_proxy.queue.store import QueueTransaction
+from services.a2a_proxy.queue.store.transaction import QueueTransaction
 from services.chassis.errors import ServiceError
 from tests.agents import EchoAgent, SlowAgent, serve_agent
 from tests.waiting import eventually

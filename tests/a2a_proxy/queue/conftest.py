@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.a2a_proxy.app import service
-from services.a2a_proxy.queue.store import QueueStore
+from services.a2a_proxy.queue.store.transaction import QueueStore
 from tests import databases
 from tests.a2a_proxy.fake_gateway import FakeGateway
 from tests.a2a_proxy.queue.queue_agents import Sender

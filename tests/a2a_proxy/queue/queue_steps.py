@@ -17,7 +17,7 @@ from services.a2a_proxy.queue.model import (
     QueuedMessage,
     QueueLimits,
 )
-from services.a2a_proxy.queue.store import QueueStore
+from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.a2a_proxy.queue.tables import QUEUED_MESSAGES
 from tests.a2a_proxy.queue.queue_factory import LIMITS
 

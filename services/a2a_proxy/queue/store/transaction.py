@@ -1,0 +1,37 @@
+"""Opens transactions on the queue."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.a2a_proxy.queue.store.acceptance import AcceptanceWriter
+from services.a2a_proxy.queue.store.accounts import AccountQueries
+from services.a2a_proxy.queue.store.connection import Observer
+from services.a2a_proxy.queue.store.leases import LeaseWriter
+from services.a2a_proxy.queue.store.messages import MessageQueries
+from services.a2a_proxy.queue.store.retention import RetentionWriter
+from services.a2a_proxy.queue.store.waiting import WaitingQueries
+from services.chassis import database
+
+
+class QueueTransaction(AcceptanceWriter, LeaseWriter, RetentionWriter, MessageQueries, WaitingQueries, AccountQueries):
+    """One transaction on the queue: the methods of all parts of the store on one connection."""
+
+
+class QueueStore:
+    """Opens transactions on the queue."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._observers: list[Observer] = []
+
+    def add_observer(self, observer: Observer) -> None:
+        """Call `observer` with every change, in the transaction that makes it."""
+        self._observers.append(observer)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[QueueTransaction]:
+        """Open a transaction; it is committed at the end of the block."""
+        async with database.transaction(self._engine) as connection:
+            yield QueueTransaction(connection, self._observers)

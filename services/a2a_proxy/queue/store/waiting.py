@@ -1,0 +1,49 @@
+"""What waits in the queue: for which targets, why, and until when."""
+
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from services.a2a_proxy.model import WorkspaceId
+from services.a2a_proxy.queue.model import WaitReason
+from services.a2a_proxy.queue.store.connection import QueueConnection
+from services.a2a_proxy.queue.store.statements import IS_NOT_EXPIRED, NOW
+from services.a2a_proxy.queue.tables import IS_QUEUED, QUEUED_MESSAGES
+from services.a2a_proxy.store import select_distinct
+
+_M = QUEUED_MESSAGES.c
+
+
+class WaitingQueries(QueueConnection):
+    """Reads which targets have queued messages, and changes why and until when these wait."""
+
+    async def list_waiting_targets(self) -> list[WorkspaceId]:
+        """Return the targets with queued messages. It reads the index once for each target."""
+        targets = await self._connection.scalars(select_distinct(_M.target_id, IS_QUEUED))
+        return [WorkspaceId(target) for target in targets]
+
+    async def find_next_due(self, target: WorkspaceId, *, is_later: bool = False) -> timedelta | None:
+        """Return the time until the next queued message of a target may be delivered; `None` without one.
+
+        With `is_later` it ignores the messages that may be delivered already.
+        """
+        soonest = sa.select(sa.func.min(_M.not_before) - NOW).where(_M.target_id == target, IS_QUEUED, IS_NOT_EXPIRED)
+        if is_later:
+            soonest = soonest.where(_M.not_before > NOW)
+        found: timedelta | None = await self._connection.scalar(soonest)
+        return found
+
+    async def note_waiting(self, target: WorkspaceId, reason: WaitReason, error: str, *, limit: int) -> None:
+        """Store why the messages of a target wait."""
+        waiting = sa.select(_M.id).where(_M.target_id == target, IS_QUEUED, _M.last_error.is_distinct_from(error))
+        chosen = waiting.limit(limit).with_for_update(skip_locked=True).cte("chosen")
+        update = sa.update(QUEUED_MESSAGES).where(_M.id == chosen.c.id)
+        await self._connection.execute(update.values(last_error=error, reason=reason.value))
+
+    async def expedite(self, target: WorkspaceId, *, limit: int) -> None:
+        """End the delays of the first messages of a target that had no room or gave no answer."""
+        waiting = sa.select(_M.id).where(_M.target_id == target, IS_QUEUED, _M.not_before > NOW)
+        chosen = waiting.where(_M.reason.in_([WaitReason.BUSY.value, WaitReason.RETRY.value]))
+        first = chosen.order_by(_M.priority.desc(), _M.seq).limit(limit)
+        locked = first.with_for_update(skip_locked=True).cte("chosen")
+        await self._connection.execute(sa.update(QUEUED_MESSAGES).where(_M.id == locked.c.id).values(not_before=NOW))
