@@ -11,6 +11,8 @@
 | `activity_broadcasts` | builds the broadcasts of an activity row                               | pure |
 | `reported_activity`   | checks activity that agents report, and builds its rows                | pure |
 | `agent_message`       | checks a message of an agent to people; builds its event and its row   | pure |
+| `json_values`         | reads members of JSON values of which nothing is known                 | pure |
+| `task_states`         | reads the state of a task, in both generations of A2A                  | pure |
 | `emitter`             | the protocol by which parts record activity and broadcast events       | pure |
 | `delivery`            | delivers one message, from the route to the receipt                    |      |
 | `waiting_call`        | the caller's side of one call: its end, its window, its memory         |      |

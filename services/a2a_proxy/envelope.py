@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from services.a2a_proxy.errors import LoopDetected, MalformedMessage
+from services.a2a_proxy.json_values import get_object
 from services.a2a_proxy.model import Envelope, JsonObject, Preferences
 from services.chassis import strict_json
 
@@ -61,7 +62,7 @@ def parse(body: bytes, *, version: str, entropy: bytes) -> Envelope:
     if method not in MESSAGE_METHODS:
         return Envelope(method=method, version=_choose_version(method, version), body=body)
     completed = _complete_request(request, method, entropy)
-    params = _get_object(request if completed is None else completed, "params")
+    params = get_object(request if completed is None else completed, "params")
     return Envelope(
         method=method,
         version=_choose_version(method, version),
@@ -120,14 +121,14 @@ def _parse_request(body: bytes) -> JsonObject:
 
 def _find_message_id(params: JsonObject) -> str | None:
     """Return the id of the message; `None` without one that is a text of moderate length."""
-    id_ = _get_object(params, "message").get("messageId")
+    id_ = get_object(params, "message").get("messageId")
     return id_ if isinstance(id_, str) and 0 < len(id_) <= MAX_MESSAGE_ID_LENGTH else None
 
 
 def _is_idempotent(params: JsonObject) -> bool:
     """Whether the sender declares that the agent may receive the message twice."""
-    metadata = _get_object(_get_object(params, "message"), "metadata")
-    return metadata.get("idempotent") is True or _get_object(params, "configuration").get("idempotent") is True
+    metadata = get_object(get_object(params, "message"), "metadata")
+    return metadata.get("idempotent") is True or get_object(params, "configuration").get("idempotent") is True
 
 
 def _find_expiry(params: JsonObject) -> int | None:
@@ -144,12 +145,6 @@ def _find_priority(params: JsonObject) -> int:
     if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
         return 0
     return priority
-
-
-def _get_object(parent: JsonObject, name: str) -> JsonObject:
-    """Return a member that is an object; an empty one for anything else."""
-    found = parent.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 def _choose_version(method: str, requested: str) -> str:

@@ -8,6 +8,8 @@ from math import ceil, isfinite
 from typing import Any
 
 from services.a2a_proxy.delegations.model import Finished, Reading, Refused, Working
+from services.a2a_proxy.json_values import get_list, get_object
+from services.a2a_proxy.task_states import FAILED_STATES, WORKING_STATES, read_state
 from services.chassis import strict_json
 
 MAX_TEXT_LENGTH = 256 * 1024
@@ -18,11 +20,6 @@ MAX_ERROR_LENGTH = 500
 
 MAX_TASK_ID_LENGTH = 512
 """Characters of the longest task id that is followed."""
-
-WORKING_STATES = frozenset({"submitted", "working"})
-"""States of a task that goes on by itself. A task that waits for input counts as answered: nobody could give it."""
-
-FAILED_STATES = {"failed": "the agent failed", "rejected": "the agent rejected the task", "canceled": "cancelled"}
 
 INPUT_PRICE, OUTPUT_PRICE = 300, 1500
 """Cents for a million tokens (docs/spec/rest.md, 6.10)."""
@@ -52,13 +49,13 @@ def find_text(result: object) -> str | None:
         return result
     if not isinstance(result, dict):
         return None
-    places = [result, *_get_list(result, "artifacts"), _get_object(_get_object(result, "status"), "message")]
+    places = [result, *get_list(result, "artifacts"), get_object(get_object(result, "status"), "message")]
     return next((text for place in places if (text := _find_text_part(place)) is not None), None)
 
 
 def read_cost(answer: dict[str, Any]) -> int | None:
     """Return the price of the usage that an answer reports, in cents rounded up; `None` if it reports none."""
-    usage = _get_object(_get_object(answer, "result"), "usage") or _get_object(answer, "usage")
+    usage = get_object(get_object(answer, "result"), "usage") or get_object(answer, "usage")
     tokens = [_read_count(usage.get(name)) for name in ("input_tokens", "output_tokens")]
     if tokens == [None, None]:
         return None
@@ -80,7 +77,7 @@ def _read_response(answer: dict[str, Any]) -> Reading:
     if "error" in answer and "result" not in answer:
         return Refused(_describe_error(answer["error"]))
     result = _unwrap(answer.get("result", answer))
-    state = _get_state(result)
+    state = read_state(result)
     task_id = result.get("id") if isinstance(result, dict) else None
     if state in WORKING_STATES and isinstance(task_id, str) and 0 < len(task_id) <= MAX_TASK_ID_LENGTH:
         return Working(task_id)
@@ -99,23 +96,18 @@ def _unwrap(result: Any) -> Any:  # noqa: ANN401 - JSON is anything
     return result
 
 
-def _get_state(result: object) -> str:
-    state = _get_object(result, "status").get("state")
-    return state.removeprefix("TASK_STATE_").lower() if isinstance(state, str) else ""
-
-
 def _describe_error(error: object) -> str:
     message = error.get("message") if isinstance(error, dict) else error
     return shorten(message) if isinstance(message, str) and message else "the agent answered with an error"
 
 
 def _describe_failure(text: str, result: object) -> str:
-    said = _find_text_part(_get_object(_get_object(result, "status"), "message"))
+    said = _find_text_part(get_object(get_object(result, "status"), "message"))
     return shorten(f"{text}: {said}" if said else text)
 
 
 def _find_text_part(place: object) -> str | None:
-    for part in _get_list(place, "parts"):
+    for part in get_list(place, "parts"):
         text = part.get("text") if isinstance(part, dict) else None
         if isinstance(text, str):
             return text
@@ -126,13 +118,3 @@ def _read_count(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
         return None
     return int(max(0, min(value, MAX_TOKENS)))
-
-
-def _get_object(value: object, name: str) -> dict[str, Any]:
-    found = value.get(name) if isinstance(value, dict) else None
-    return found if isinstance(found, dict) else {}
-
-
-def _get_list(value: object, name: str) -> list[Any]:
-    found = value.get(name) if isinstance(value, dict) else None
-    return found if isinstance(found, list) else []

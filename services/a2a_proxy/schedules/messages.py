@@ -7,6 +7,7 @@ from services.a2a_proxy import outcome
 from services.a2a_proxy.model import Answer, AnswerReceipt, FailureReceipt, IncomingMessage, QueueReceipt
 from services.a2a_proxy.requests import build_text_request
 from services.a2a_proxy.schedules.rules import RunOutcome, Schedule
+from services.a2a_proxy.task_states import FAILED_STATES, WORKING_STATES, read_state
 from services.chassis import strict_json
 
 RUN_TIMEOUT_SECONDS = 1800
@@ -18,14 +19,6 @@ QUEUED_TEXT = "queued: the prompt waits until the workspace takes it"
 
 MAX_DEPTH = 20
 """Nesting levels of an answer in which a text is looked for."""
-
-FAILED_STATES = frozenset(
-    {"failed", "rejected", "canceled", "TASK_STATE_FAILED", "TASK_STATE_REJECTED", "TASK_STATE_CANCELED"}
-)
-"""States of a task that has not brought a result."""
-
-UNFINISHED_STATES = frozenset({"submitted", "working", "TASK_STATE_SUBMITTED", "TASK_STATE_WORKING"})
-"""States of a task whose text is still to come."""
 
 
 def build_message(schedule: Schedule, scheduled_at: datetime, *, began_at: float) -> IncomingMessage:
@@ -65,10 +58,10 @@ def judge_answer(receipt: AnswerReceipt, body: bytes) -> RunOutcome:
         result = _find_result(body)
     except strict_json.InvalidJson:
         return RunOutcome(is_ok=True, is_empty=not body.strip())
-    state = _find_state(result)
+    state = read_state(_unwrap(result))
     if state in FAILED_STATES:
         return RunOutcome(is_ok=False, detail="agent's task failed")
-    return RunOutcome(is_ok=True, is_empty=state not in UNFINISHED_STATES and is_empty(result))
+    return RunOutcome(is_ok=True, is_empty=state not in WORKING_STATES and is_empty(result))
 
 
 def is_empty(result: Any) -> bool:  # noqa: ANN401 - JSON is anything
@@ -81,12 +74,9 @@ def _find_result(body: bytes) -> Any:  # noqa: ANN401 - JSON is anything
     return value.get("result") if isinstance(value, dict) else value
 
 
-def _find_state(result: Any) -> str:  # noqa: ANN401 - JSON is anything
-    """Return the state of a task; empty if the result is none."""
-    task = result.get("task", result) if isinstance(result, dict) else None
-    status = task.get("status") if isinstance(task, dict) else None
-    state = status.get("state") if isinstance(status, dict) else None
-    return state if isinstance(state, str) else ""
+def _unwrap(result: Any) -> Any:  # noqa: ANN401 - JSON is anything
+    """Return the task in a result of A2A 1.0; any other result unchanged."""
+    return result.get("task", result) if isinstance(result, dict) else result
 
 
 def _has_content(value: Any, depth: int) -> bool:  # noqa: ANN401 - JSON is anything
