@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
 
 from molecule_cli import terminal, workspaces
-from molecule_cli.errors import CliError, PlaneRefusal
+from molecule_cli.errors import CliError
+from molecule_cli.next_steps import add_next_step, explain_refusals
 
 if TYPE_CHECKING:
     from molecule_cli.plane_client import PlaneClient
@@ -104,13 +106,9 @@ def cancel(workspace: Workspace, delegation: Delegation) -> None:
 def _request(plane: "PlaneClient", method: str, workspace: str, delegation: str, verb: str = "") -> Any:  # noqa: ANN401 - JSON
     workspace_id = workspaces.find_workspace(plane, workspace)
     path = f"/workspaces/{workspace_id}/delegations/{quote(delegation, safe='')}{verb}"
-    try:
+    steps = (("delegation not found", f"molecule delegations list {workspace} shows the ids"),)
+    with explain_refusals(partial(add_next_step, steps=steps)):
         return plane.request(method, path)
-    except PlaneRefusal as refusal:
-        if str(refusal) == "delegation not found":
-            message = f"{refusal}: molecule delegations list {workspace} shows the ids"
-            raise CliError(message) from None
-        raise
 
 
 def _describe_delegation(delegation: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:

@@ -1,14 +1,12 @@
 """The commands that change the state of a workspace: `molecule pause`, `resume`, `hibernate`, `restart`, `remove`."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from molecule_cli import terminal, workspaces
-from molecule_cli.errors import CliError, PlaneRefusal
-
-if TYPE_CHECKING:
-    from molecule_cli.plane_client import PlaneClient
+from molecule_cli.errors import PlaneRefusal
+from molecule_cli.next_steps import add_next_step, explain_refusals
 
 Workspace = Annotated[str, typer.Argument(help="Name or id of the workspace.")]
 
@@ -102,27 +100,19 @@ def _send_command(
     from molecule_cli import plane_client, settings
 
     with plane_client.open_plane(settings.load_settings()) as plane:
-        return _request(
-            plane, method, f"/workspaces/{workspaces.find_workspace(plane, workspace)}{path}", query=query, body=body
-        )
+        workspace_id = workspaces.find_workspace(plane, workspace)
+        with explain_refusals(_explain):
+            return plane.request(method, f"/workspaces/{workspace_id}{path}", query=query, body=body)
 
 
-def _request(plane: "PlaneClient", method: str, path: str, *, query: dict[str, Any] | None, body: object) -> Any:  # noqa: ANN401 - JSON
-    try:
-        return plane.request(method, path, query=query, body=body)
-    except PlaneRefusal as refusal:
-        raise CliError(_add_next_step(str(refusal), refusal.answer)) from None
-
-
-def _add_next_step(text: str, answer: dict[str, Any]) -> str:
-    match answer:
+def _explain(refusal: PlaneRefusal) -> str:
+    match refusal.answer:
         case {"status": "confirmation_required", "children": list(children)}:
             names = ", ".join(str(child["name"]) for child in children)
             return f"workspaces are below it ({names}): --confirm removes all of them"
         case {"active_tasks": count}:
             return f"it works on {count} tasks: wait until they are done, or end them with --force"
-    step = next((step for prefix, step in NEXT_STEPS if text.startswith(prefix)), "")
-    return f"{text}: {step}" if step else text
+    return add_next_step(refusal, NEXT_STEPS)
 
 
 def _format_flag(flag: bool) -> str | None:  # noqa: FBT001 - the flag is what the function formats

@@ -8,6 +8,7 @@ import typer
 
 from molecule_cli import terminal
 from molecule_cli.errors import CliError, PlaneRefusal
+from molecule_cli.next_steps import explain_refusals
 
 app = typer.Typer(no_args_is_help=True, help="Organisations: import them from a file, list the templates.")
 
@@ -31,11 +32,8 @@ def import_(
     from molecule_cli import plane_client, settings
 
     body = {**_build_source(source), "dry_run": dry_run}
-    with plane_client.open_plane(settings.load_settings()) as plane:
-        try:
-            imported = plane.request("POST", "/org/import", body=body)
-        except PlaneRefusal as refusal:
-            raise CliError(_explain_refusal(refusal)) from None
+    with plane_client.open_plane(settings.load_settings()) as plane, explain_refusals(_explain_refusal):
+        imported = plane.request("POST", "/org/import", body=body)
     if as_json:
         typer.echo(json.dumps(imported))
         return

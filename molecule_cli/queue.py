@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -12,6 +13,7 @@ import typer
 
 from molecule_cli import queue_tables, terminal, workspaces
 from molecule_cli.errors import CliError, PlaneRefusal
+from molecule_cli.next_steps import add_next_step, explain_refusals
 
 app = typer.Typer(no_args_is_help=True, help="Accepted messages: which wait, which were not delivered, the accounts.")
 
@@ -32,6 +34,15 @@ TIMES = {
     "expires": "expires_at",
 }
 """The times of a message with their labels."""
+
+NEXT_STEPS = (
+    ("queue item is dispatching", "it is being delivered, so wait for the outcome"),
+    ("queue item is queued", "it will be delivered; molecule queue drop prevents that"),
+    ("queue item is ", "it has ended, so send it again if it is needed"),
+    ("queue item not found", "molecule queue list shows the ids"),
+    ("invalid queue ID", "molecule queue list shows the ids"),
+)
+"""The advice for a refusal, by the beginning of its text."""
 
 REFUSED_MESSAGE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
 """Refusals that concern one message; the command goes on with the next one."""
@@ -76,10 +87,8 @@ def show(message: Message, *, as_json: AsJson = False) -> None:
     from molecule_cli import plane_client, settings, tables
 
     with plane_client.open_plane(settings.load_settings()) as plane:
-        try:
+        with explain_refusals(partial(add_next_step, steps=NEXT_STEPS)):
             found = plane.request("GET", _build_path(message))
-        except PlaneRefusal as refusal:
-            raise CliError(_add_next_step(refusal)) from None
         names = {} if as_json else workspaces.read_names(plane)
     if as_json:
         typer.echo(json.dumps(found))
@@ -176,7 +185,7 @@ def _change_each(messages: Sequence[str], verb: str, *, body: object, result: st
                 if refusal.status not in REFUSED_MESSAGE:
                     raise
                 refused = True
-                terminal.print_line(f"molecule: {message}: {_add_next_step(refusal)}", to_stderr=True)
+                terminal.print_line(f"molecule: {message}: {add_next_step(refusal, NEXT_STEPS)}", to_stderr=True)
             else:
                 terminal.print_line(f"{message} {result}")
     if refused:
@@ -191,19 +200,6 @@ def _confirm(question: str, *, yes: bool) -> None:
 
 def _build_path(message: str) -> str:
     return f"{PATH}/{quote(message, safe='')}"
-
-
-def _add_next_step(refusal: PlaneRefusal) -> str:
-    match refusal.answer:
-        case {"status": "dispatching"}:
-            return f"{refusal}: it is being delivered, so wait for the outcome"
-        case {"status": "queued"}:
-            return f"{refusal}: it will be delivered; molecule queue drop prevents that"
-        case {"status": _}:
-            return f"{refusal}: it has ended, so send it again if it is needed"
-    if refusal.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
-        return f"{refusal}: molecule queue list shows the ids"
-    return str(refusal)
 
 
 def _describe_message(message: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:

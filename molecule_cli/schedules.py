@@ -8,6 +8,7 @@ import typer
 
 from molecule_cli import schedule_tables, terminal, workspaces
 from molecule_cli.errors import CliError, PlaneRefusal
+from molecule_cli.next_steps import add_next_step, explain_refusals
 
 if TYPE_CHECKING:
     from molecule_cli.plane_client import PlaneClient
@@ -197,14 +198,11 @@ def _find_schedule(plane: "PlaneClient", path: str, name_or_id: str) -> Mapping[
 
 
 def _request(plane: "PlaneClient", method: str, path: str, *, body: object = None) -> Any:  # noqa: ANN401 - JSON
-    try:
+    with explain_refusals(_explain):
         return plane.request(method, path, body=body)
-    except PlaneRefusal as refusal:
-        raise CliError(_add_next_step(refusal)) from None
 
 
-def _add_next_step(refusal: PlaneRefusal) -> str:
+def _explain(refusal: PlaneRefusal) -> str:
     if refusal.answer.get("detail") == "invalid cron_expr":
         return f"invalid cron expression: {CRON_ADVICE}"
-    step = next((step for prefix, step in NEXT_STEPS if str(refusal).startswith(prefix)), "")
-    return f"{refusal}: {step}" if step else str(refusal)
+    return add_next_step(refusal, NEXT_STEPS)
