@@ -121,7 +121,8 @@ async def test_the_counts_read_index_ranges_and_no_messages_that_have_ended(engi
         plan = "\n".join(row[0] for row in await raw.fetch(f"EXPLAIN {statement}", *parameters))
 
     assert "Seq Scan on queued_messages" not in plan
-    assert "queued_messages_targets" in plan
+    assert "queued_messages_stuck" in plan
+    assert "queued_messages_leases" in plan
 
 
 @pytest.mark.covers("DOC-05")

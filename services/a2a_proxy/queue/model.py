@@ -23,7 +23,10 @@ class MessageState(StrEnum):
 OPEN_STATES = frozenset({MessageState.QUEUED, MessageState.DISPATCHING})
 """The plane still works on the message."""
 
-HELD_STATES = OPEN_STATES | {MessageState.DEAD, MessageState.UNKNOWN}
+STUCK_STATES = frozenset({MessageState.DEAD, MessageState.UNKNOWN})
+"""The message ended without being delivered, until somebody decides about it."""
+
+HELD_STATES = OPEN_STATES | STUCK_STATES
 """The message may still be delivered, so its body is kept and it counts towards the limits of the queue."""
 
 FINAL_STATES = frozenset(MessageState) - HELD_STATES

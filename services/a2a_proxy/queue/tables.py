@@ -49,6 +49,7 @@ _columns = QUEUED_MESSAGES.c
 
 IS_QUEUED = _columns.state == sa.literal_column("'queued'")
 IS_DISPATCHING = _columns.state == sa.literal_column("'dispatching'")
+IS_STUCK = sa.or_(*(_columns.state == sa.literal_column(state) for state in ("'dead'", "'unknown'")))
 
 sa.Index("queued_messages_identity", _columns.identity, unique=True)
 sa.Index("queued_messages_seq", _columns.seq)
@@ -62,6 +63,7 @@ sa.Index(
     postgresql_where=sa.and_(IS_QUEUED, _columns.expires_at.is_not(None)),
 )
 sa.Index("queued_messages_leases", _columns.lease_expires_at, postgresql_where=IS_DISPATCHING)
+sa.Index("queued_messages_stuck", _columns.seq, postgresql_where=IS_STUCK)
 sa.Index("queued_messages_targets", _columns.target_id, _columns.state, _columns.seq)
 sa.Index("queued_messages_callers", _columns.caller_id, _columns.seq)
 sa.Index("queued_messages_ended", _columns.ended_at, postgresql_where=_columns.ended_at.is_not(None))

@@ -13,5 +13,6 @@
 | `connection`  | the connection of a transaction, its time, its locks and its observers            |
 | `counters`    | what the queue holds of each target and each caller                               |
 | `statements`  | statements for any number of rows, and the expressions that several modules use   |
+| `ranges`      | the messages of a target in one state, as ranges of an index                      |
 | `rows`        | converts between rows and the types of the queue                                  |
 """

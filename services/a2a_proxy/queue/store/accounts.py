@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.queue.model import Account, MessageState
 from services.a2a_proxy.queue.store.connection import QueueConnection
-from services.a2a_proxy.queue.tables import ERASED_COUNTERS, IS_DISPATCHING, QUEUE_TARGETS, QUEUED_MESSAGES
+from services.a2a_proxy.queue.tables import ERASED_COUNTERS, IS_DISPATCHING, IS_STUCK, QUEUE_TARGETS, QUEUED_MESSAGES
 
 _M = QUEUED_MESSAGES.c
 _T = QUEUE_TARGETS.c
@@ -40,22 +40,15 @@ class AccountQueries(QueueConnection):
     async def count_held(self) -> dict[MessageState, int]:
         """Return how many messages of all targets are in each state in which they may still be delivered.
 
-        It reads the rows of targets, and index entries of messages that are dispatched, dead or unknown. What a target
-        holds besides them is queued.
+        It reads the rows of targets, and small indexes of the messages that are dispatched, dead or unknown. What a
+        target holds besides them is queued.
         """
-        stuck = (MessageState.DEAD, MessageState.UNKNOWN)
-        counts = [_count_of_target(state).label(state.value) for state in stuck]
-        each = sa.select(_T.held, *counts).where(_T.held > 0).subquery()
-        sums = [sa.func.coalesce(sa.func.sum(column), 0) for column in each.c]
-        dispatching = sa.select(sa.func.count()).select_from(QUEUED_MESSAGES).where(IS_DISPATCHING).scalar_subquery()
-        row = (await self._connection.execute(sa.select(*sums, dispatching))).one()
-        held, dead, unknown, sent = (int(value) for value in row)
-        return {
-            MessageState.QUEUED: held - dead - unknown - sent,
-            MessageState.DISPATCHING: sent,
-            MessageState.DEAD: dead,
-            MessageState.UNKNOWN: unknown,
-        }
+        held = sa.select(sa.func.coalesce(sa.func.sum(_T.held), 0)).scalar_subquery()
+        dead, unknown = (_count_messages(IS_STUCK, _M.state == state) for state in ("dead", "unknown"))
+        row = (await self._connection.execute(sa.select(held, dead, unknown, _count_messages(IS_DISPATCHING)))).one()
+        all_held, *others = (int(value) for value in row)
+        names = (MessageState.DEAD, MessageState.UNKNOWN, MessageState.DISPATCHING)
+        return {MessageState.QUEUED: all_held - sum(others), **dict(zip(names, others, strict=True))}
 
     async def find_unbalanced(self) -> list[WorkspaceId]:
         """Return the targets whose accepted messages are not all in exactly one state.
@@ -72,10 +65,8 @@ class AccountQueries(QueueConnection):
         return [WorkspaceId(target) for target in await self._connection.scalars(query)]
 
 
-def _count_of_target(state: MessageState) -> sa.ScalarSelect[int]:
-    """Build the count of a target's messages in a state, for a query of targets; it reads one range of an index."""
-    count = sa.select(sa.func.count()).where(_M.target_id == _T.target_id, _M.state == state.value)
-    return count.correlate(QUEUE_TARGETS).scalar_subquery()
+def _count_messages(*conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+    return sa.select(sa.func.count()).select_from(QUEUED_MESSAGES).where(*conditions).scalar_subquery()
 
 
 def _account_from_row(row: sa.Row[Any], counts: Mapping[MessageState, int]) -> Account:

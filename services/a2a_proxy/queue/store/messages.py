@@ -1,20 +1,32 @@
 """Reads messages, and locks them until the end of the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from services.a2a_proxy.model import WorkspaceId
-from services.a2a_proxy.queue.model import MessageState, QueuedMessage
+from services.a2a_proxy.queue.model import STUCK_STATES, MessageState, QueuedMessage
 from services.a2a_proxy.queue.store.connection import QueueConnection
+from services.a2a_proxy.queue.store.ranges import (
+    MAX_SEQ,
+    NEWEST_FIRST,
+    OLDEST_FIRST,
+    RANGED,
+    build_held_ranges,
+    build_ranges,
+    is_in_range,
+)
 from services.a2a_proxy.queue.store.rows import message_from_row
-from services.a2a_proxy.queue.store.statements import NOW, SELECT, SELECT_WITHOUT_BODIES
-from services.a2a_proxy.queue.tables import IS_DISPATCHING, IS_QUEUED, QUEUED_MESSAGES
+from services.a2a_proxy.queue.store.statements import NOW, SELECT, SELECT_WITHOUT_BODIES, select_without_bodies
+from services.a2a_proxy.queue.tables import IS_DISPATCHING, IS_QUEUED, IS_STUCK, QUEUED_MESSAGES
 
 MAX_PAGE_ROWS = 500
 """Rows of the largest page."""
+
+MAX_RANGES = 256
+"""Ranges of which one page is merged. The messages of more targets are found soon among all others."""
 
 _M = QUEUED_MESSAGES.c
 
@@ -36,15 +48,21 @@ class MessageQueries(QueueConnection):
         limit: int,
     ) -> list[QueuedMessage]:
         """Return messages without their bodies, the newest first, from before the number `before`."""
-        query = SELECT_WITHOUT_BODIES
+        limit = min(limit, MAX_PAGE_ROWS)
+        query = SELECT_WITHOUT_BODIES.order_by(_M.seq.desc()).limit(limit)
+        if targets is not None and len(targets) * len(states or MessageState) <= MAX_RANGES:
+            newest = _select_newest(targets, states or MessageState, before, limit).scalar_subquery()
+            query = query.where(_M.seq == sa.any_(sa.func.array(newest)))  # as an array it is read first, and once
+            return [message_from_row(row) for row in await self._connection.execute(query)]
         if targets is not None:
             query = query.where(_M.target_id.in_(list(targets)))
         if states:
             query = query.where(_M.state.in_([state.value for state in states]))
+        if states and STUCK_STATES.issuperset(states):
+            query = query.where(IS_STUCK)
         if before is not None:
             query = query.where(_M.seq < before)
-        rows = await self._connection.execute(query.order_by(_M.seq.desc()).limit(min(limit, MAX_PAGE_ROWS)))
-        return [message_from_row(row) for row in rows]
+        return [message_from_row(row) for row in await self._connection.execute(query)]
 
     async def lock_message(self, id_: str) -> QueuedMessage | None:
         """Return one message, locked until the end of the transaction; waits for another one that holds it."""
@@ -62,19 +80,22 @@ class MessageQueries(QueueConnection):
         self,
         *,
         targets: Sequence[WorkspaceId] | None = None,
-        states: frozenset[MessageState] | None = None,
+        states: Collection[MessageState],
         accepted_before: datetime | None = None,
         limit: int,
     ) -> list[QueuedMessage]:
-        """Return the messages that meet every given condition, without bodies, and lock them as `lock_message` does."""
-        query = SELECT_WITHOUT_BODIES
-        if targets is not None:
-            query = query.where(_M.target_id.in_(list(targets)))
-        if states is not None:
-            query = query.where(_M.state.in_([state.value for state in states]))
+        """Return messages without bodies in some of HELD_STATES, and lock them as `lock_message` does.
+
+        Messages that other transactions hold are left out.
+        """
+        await self._lock_writer()
+        ranges = build_held_ranges(states) if targets is None else build_ranges(targets, states)
+        query = select_without_bodies(RANGED).where(is_in_range(ranges))
         if accepted_before is not None:
-            query = query.where(_M.accepted_at < accepted_before)
-        return await self._lock(query, limit=limit)
+            query = query.where(RANGED.c.accepted_at < accepted_before)
+        found = query.order_by(*OLDEST_FIRST).limit(limit).with_for_update(skip_locked=True).lateral("found")
+        rows = await self._connection.execute(sa.select(found).select_from(ranges.join(found, sa.true())).limit(limit))
+        return [message_from_row(row) for row in rows]
 
     async def lock_expired_leases(self, *, limit: int) -> list[QueuedMessage]:
         """Return messages whose lease has expired, without bodies, locked until the end of the transaction."""
@@ -88,3 +109,14 @@ class MessageQueries(QueueConnection):
         await self._lock_writer()
         rows = await self._connection.execute(query.order_by(_M.seq).limit(limit).with_for_update(skip_locked=True))
         return [message_from_row(row) for row in rows]
+
+
+def _select_newest(
+    targets: Sequence[WorkspaceId], states: Iterable[MessageState], before: int | None, limit: int
+) -> sa.Select[tuple[int]]:
+    """Select the numbers of the newest messages of targets in these states."""
+    ranges = build_ranges(targets, states)
+    is_listed = is_in_range(ranges, before=MAX_SEQ if before is None else before)
+    found = sa.select(RANGED.c.seq).where(is_listed).order_by(*NEWEST_FIRST).limit(limit).lateral("found")
+    newest = sa.select(found.c.seq).select_from(ranges.join(found, sa.true()))
+    return newest.order_by(found.c.seq.desc()).limit(limit)

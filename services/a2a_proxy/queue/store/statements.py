@@ -27,13 +27,6 @@ _EMPTY: sa.ColumnElement[bytes] = sa.literal_column("''::bytea")
 SELECT = sa.select(*MESSAGE_COLUMNS)
 """Selects messages."""
 
-SELECT_WITHOUT_BODIES = sa.select(
-    *(column for column in MESSAGE_COLUMNS if column.name not in {"body", "answer_body"}),
-    _EMPTY.label("body"),
-    sa.literal_column("NULL::bytea").label("answer_body"),
-)
-"""Selects messages, with no body and no answer."""
-
 
 def build_update(rows: Sequence[Mapping[str, Any]]) -> sa.Update:
     """Build the statement that stores changes; a row takes effect if the message is still as the change knows it."""
@@ -57,6 +50,15 @@ def build_update(rows: Sequence[Mapping[str, Any]]) -> sa.Update:
         )
         .values(body=body, **values)
         .returning(_M.id)
+    )
+
+
+def select_without_bodies(messages: sa.FromClause) -> sa.Select[Any]:
+    """Select messages of the table, or of an alias of it, with no body and no answer."""
+    return sa.select(
+        *(messages.c[column.name] for column in MESSAGE_COLUMNS if column.name not in {"body", "answer_body"}),
+        _EMPTY.label("body"),
+        sa.literal_column("NULL::bytea").label("answer_body"),
     )
 
 
@@ -104,6 +106,8 @@ _INSERTED_COLUMNS = (
     "reason",
     "attempts",
 )
+
+SELECT_WITHOUT_BODIES = select_without_bodies(QUEUED_MESSAGES)
 
 INSERT_MESSAGES = _build_insert()
 """Inserts new messages, in the order of the arrays."""
