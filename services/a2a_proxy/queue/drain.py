@@ -46,6 +46,7 @@ from services.a2a_proxy.queue.model import (
 )
 from services.a2a_proxy.queue.settlement import Settlement
 from services.a2a_proxy.queue.store.transaction import QueueStore
+from services.a2a_proxy.queue.waiting_notes import WaitingNotes
 from services.a2a_proxy.route_cache import RouteCache
 from services.a2a_proxy.sending import MAX_WORKSPACE_CALL_TIMEOUT, Outgoing, Sender
 from services.chassis.errors import ServiceError, Unavailable
@@ -84,9 +85,6 @@ MAX_DROPPED = 500
 MAX_EXPEDITED = 1000
 """Messages of a target whose delays are ended at once."""
 
-MAX_NOTED = 1000
-"""Messages of a target that are told at once why they wait."""
-
 
 class Drain:
     """Delivers the queued messages of all targets, each as fast as the target has room."""
@@ -123,6 +121,7 @@ class Drain:
         self._expedited: set[WorkspaceId] = set()
         self._woken: dict[WorkspaceId, tuple[Route, float]] = {}
         """The targets that were asked to wake: with which route, and when."""
+        self._notes = WaitingNotes(store)
         self._claiming = asyncio.Semaphore(MAX_CLAIMING_TARGETS)
 
     async def run(self) -> None:
@@ -188,6 +187,7 @@ class Drain:
             return
         waiting = set(targets)
         self._woken = {target: woken for target, woken in self._woken.items() if target in waiting}
+        self._notes.keep(waiting)
         for target in targets:
             self.wake(target)
 
@@ -229,7 +229,7 @@ class Drain:
                     return await self._wait_for_target(route, absence, error)
                 case Push() as push:
                     if routing.has_spent_budget(route):
-                        await self._note(target, WaitReason.BUDGET, BudgetExceeded.message)
+                        await self._notes.note(target, WaitReason.BUDGET, BudgetExceeded.message)
                         return ABSENCE_INTERVAL
                     if not await self._deliver_batch(route, push):
                         return await self._find_next_due(target)
@@ -258,7 +258,7 @@ class Drain:
             text = await self._have_woken(route) or text
         if route.status_reason and absence is Absence.UNAVAILABLE:
             text = f"{text} ({route.status_reason})"
-        await self._note(route.workspace_id, _REASONS[absence], text)
+        await self._notes.note(route.workspace_id, _REASONS[absence], text)
         return ABSENCE_INTERVAL
 
     async def _have_woken(self, route: Route) -> str:
@@ -273,10 +273,6 @@ class Drain:
             return f"the workspace cannot be woken: {refused.message}"
         self._woken[route.workspace_id] = route, now
         return ""
-
-    async def _note(self, target: WorkspaceId, reason: WaitReason, text: str) -> None:
-        async with self._store.begin() as tx:
-            await tx.note_waiting(target, reason, text, limit=MAX_NOTED)
 
     async def _find_next_due(self, target: WorkspaceId, *, is_later: bool = False) -> timedelta | None:
         async with self._store.begin() as tx:

@@ -1,13 +1,14 @@
 """Reading the messages of some targets among many: what is returned, and that nothing else is read on the way."""
 
 import random
+from contextlib import suppress
 from itertools import product
 
 import pytest
 import sqlalchemy as sa
 
 from services.a2a_proxy.queue import rules
-from services.a2a_proxy.queue.model import AttemptFailed, Change, MessageState
+from services.a2a_proxy.queue.model import AttemptFailed, Change, MessageState, WaitReason
 from services.a2a_proxy.queue.store.messages import MAX_RANGES
 from services.a2a_proxy.queue.tables import QUEUED_MESSAGES
 from tests.a2a_proxy.queue.queue_factory import new_id, new_message
@@ -93,6 +94,10 @@ async def test_a_message_that_another_transaction_holds_is_left_out_and_the_next
     assert free.id == second.id
 
 
+class Rollback(Exception):
+    """Undoes what a transaction did."""
+
+
 async def explain(store, engine, call):
     """Return the plan of the statement on messages that `call` executes in a transaction."""
     seen = []
@@ -102,8 +107,10 @@ async def explain(store, engine, call):
             seen.append((statement, parameters))
 
     sa.event.listen(engine.sync_engine, "before_cursor_execute", note)
-    async with store.begin() as tx:
-        await call(tx)
+    with suppress(Rollback):
+        async with store.begin() as tx:
+            await call(tx)
+            raise Rollback
     sa.event.remove(engine.sync_engine, "before_cursor_execute", note)
     [(statement, parameters)] = seen
     async with engine.begin() as connection:
@@ -138,6 +145,7 @@ async def test_what_waits_for_a_target_is_read_without_the_messages_of_others(st
         "a page of a state": lambda tx: tx.list_messages(targets=[target], states=list(QUEUED), before=None, limit=5),
         "a page of stuck ones": lambda tx: tx.list_messages(targets=None, states=list(STUCK), before=None, limit=5),
         "a lock": lambda tx: tx.lock_messages(targets=[target], states=QUEUED, limit=5),
+        "a note": lambda tx: tx.note_waiting(target, WaitReason.WAKING, "x", limit=5),
         "a lock of all": lambda tx: tx.lock_messages(states=QUEUED, limit=5),
     }
 

@@ -5,8 +5,9 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from services.a2a_proxy.model import WorkspaceId
-from services.a2a_proxy.queue.model import WaitReason
+from services.a2a_proxy.queue.model import MessageState, WaitReason
 from services.a2a_proxy.queue.store.connection import QueueConnection
+from services.a2a_proxy.queue.store.ranges import OLDEST_FIRST, RANGED, build_ranges, is_in_range
 from services.a2a_proxy.queue.store.statements import IS_NOT_EXPIRED, NOW
 from services.a2a_proxy.queue.tables import IS_QUEUED, QUEUED_MESSAGES
 from services.a2a_proxy.store import select_distinct
@@ -33,12 +34,24 @@ class WaitingQueries(QueueConnection):
         found: timedelta | None = await self._connection.scalar(soonest)
         return found
 
-    async def note_waiting(self, target: WorkspaceId, reason: WaitReason, error: str, *, limit: int) -> None:
-        """Store why the messages of a target wait."""
-        waiting = sa.select(_M.id).where(_M.target_id == target, IS_QUEUED, _M.last_error.is_distinct_from(error))
-        chosen = waiting.limit(limit).with_for_update(skip_locked=True).cte("chosen")
-        update = sa.update(QUEUED_MESSAGES).where(_M.id == chosen.c.id)
-        await self._connection.execute(update.values(last_error=error, reason=reason.value))
+    async def note_waiting(
+        self, target: WorkspaceId, reason: WaitReason, error: str, *, after: int = 0, limit: int
+    ) -> tuple[int, bool]:
+        """Store why messages of a target wait: the oldest ones with a number after `after`.
+
+        It looks at `limit` messages. Returns the number of the last one, and whether there may be more.
+        """
+        ranges = build_ranges([target], [MessageState.QUEUED])
+        query = sa.select(RANGED.c.id, RANGED.c.seq, RANGED.c.last_error).where(is_in_range(ranges, after=after))
+        found = query.order_by(*OLDEST_FIRST).limit(limit).lateral("found")
+        looked_at = sa.select(found).select_from(ranges.join(found, sa.true())).cte("looked_at")
+        others = sa.select(looked_at.c.id).where(looked_at.c.last_error.is_distinct_from(error))
+        chosen = sa.select(_M.id).where(_M.id.in_(others), IS_QUEUED).with_for_update(skip_locked=True).cte("chosen")
+        update = sa.update(QUEUED_MESSAGES).where(_M.id == chosen.c.id).values(last_error=error, reason=reason.value)
+        noted = update.returning(_M.id).cte("noted")
+        looked = sa.select(sa.func.max(looked_at.c.seq), sa.func.count()).select_from(looked_at).add_cte(noted)
+        last_seq, count = (await self._connection.execute(looked)).one()
+        return last_seq or after, count == limit
 
     async def expedite(self, target: WorkspaceId, *, limit: int) -> None:
         """End the delays of the first messages of a target that had no room or gave no answer."""
