@@ -128,6 +128,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             purge_others=queue_retention.purge,
         )
         activity = ActivityLog(store, broadcasts, clock, delay=settings.activity_delay, on_usage=retention.note_usage)
+        queue_store.add_announcer(activity.announce)
         limits = QueueLimits(
             max_per_target=settings.queue_max_messages_per_target,
             max_per_caller=settings.queue_max_messages_per_caller,
@@ -165,10 +166,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             idle_timeout=settings.idle_timeout,
         )
         owner = str(uuid4())
-        inbox = Inbox(queue_store, activity, owner=owner)
+        inbox = Inbox(queue_store, owner=owner)
         settlement = Settlement(
             queue_store,
-            activity,
             lease=settings.queue_lease,
             is_repeatable=partial(is_repeatable, route_cache),
         )
@@ -194,7 +194,6 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         )
         acceptance = MessageAcceptance(
             queue_store,
-            activity,
             recent_ids,
             limits=limits,
             on_accepted=drain.wake,

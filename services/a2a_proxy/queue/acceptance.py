@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.model import Activity, WorkspaceId
 from services.a2a_proxy.queue.model import Accepted, AcceptResult, AlreadyAccepted, IdReused, NewMessage, QueueLimits
 from services.a2a_proxy.queue.recent_ids import RecentIds
@@ -31,7 +30,6 @@ class MessageAcceptance:
     def __init__(
         self,
         store: QueueStore,
-        activity: ActivityLog,
         recent_ids: RecentIds,
         *,
         limits: QueueLimits,
@@ -39,7 +37,6 @@ class MessageAcceptance:
     ) -> None:
         """`on_accepted` is called with the target after the commit."""
         self._store = store
-        self._activity = activity
         self._recent_ids = recent_ids
         self._limits = limits
         self._on_accepted = on_accepted
@@ -71,14 +68,13 @@ class MessageAcceptance:
             results = await tx.accept([item.message for item in batch], self._limits)
             accepted = [item for item, result in zip(batch, results, strict=True) if isinstance(result, Accepted)]
             rows = [item.row for item in accepted if item.row is not None]
-            usage = await tx.append_activity(rows)
+            await tx.append_activity(rows)
             for item in accepted:
                 if item.alongside is not None:
                     await tx.run(item.alongside)
             if accepted:
                 await tx.notify()
         self._recent_ids.add(item.message.identity for item in accepted if item.message.identity)
-        self._activity.announce(rows, usage)
         for target in {item.message.target_id for item in accepted}:
             self._on_accepted(target)
         return results

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
-from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.errors import QueueItemNotFound, StaleReceipt
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.queue import rules
@@ -24,10 +23,9 @@ MAX_ANSWER_BYTES = 12 * 1024 * 1024
 class Inbox:
     """Leases messages to agents that poll."""
 
-    def __init__(self, store: QueueStore, activity: ActivityLog, *, owner: str) -> None:
+    def __init__(self, store: QueueStore, *, owner: str) -> None:
         """`owner` names this process in leases."""
         self._store = store
-        self._activity = activity
         self._owner = owner
         self._waiting: dict[WorkspaceId, set[asyncio.Event]] = {}
         self._listeners: list[Callable[[WorkspaceId], None]] = []
@@ -86,8 +84,7 @@ class Inbox:
             applied = await tx.apply([Change(message, after)])
             taken = now - (message.dispatched_at or now)
             rows = [build_row(change.after, taken) for change in applied if change.after.is_logged]
-            usage = await tx.append_activity(rows)
-        self._activity.announce(rows, usage)
+            await tx.append_activity(rows)
 
     async def give_back(
         self, workspace_id: WorkspaceId, id_: str, receipt: str, *, delay: timedelta, reason: str

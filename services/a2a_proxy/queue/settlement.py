@@ -8,7 +8,6 @@ from datetime import timedelta
 
 import structlog
 
-from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.message_activity import MessageActivity
 from services.a2a_proxy.model import Activity, Answer, WorkspaceId
 from services.a2a_proxy.queue import rules
@@ -46,14 +45,12 @@ class Settlement:
     def __init__(
         self,
         store: QueueStore,
-        activity: ActivityLog,
         *,
         lease: timedelta,
         is_repeatable: Callable[[QueuedMessage], bool],
     ) -> None:
         """`is_repeatable` says whether an agent may receive a message twice whose lease was lost."""
         self._store = store
-        self._activity = activity
         self._lease = lease
         self._is_repeatable = is_repeatable
         self._listeners: list[Callable[[WorkspaceId], None]] = []
@@ -169,8 +166,7 @@ class Settlement:
                 for change in applied
                 if change.after.state is MessageState.COMPLETED and change.after.is_logged
             ]
-            usage = await tx.append_activity(rows)
-        self._activity.announce(rows, usage)
+            await tx.append_activity(rows)
         for change in applied:
             _log_end(change.after)
         for target in {item.message.target_id for item in batch}:

@@ -30,6 +30,9 @@ class QueueConnection:
         self._observers = observers
         self._activity = activity_store.Transaction(connection)
         self._counters = QueueCounters(connection)
+        self.written_rows: list[Activity] = []
+        self.usage: dict[WorkspaceId, int] = {}
+        """The activity rows that this transaction has written, and the bytes that their workspaces occupy."""
 
     @property
     def connection(self) -> AsyncConnection:
@@ -40,9 +43,11 @@ class QueueConnection:
         """Return the time of the database, by which all leases and delays count."""
         return (await self._connection.execute(sa.select(NOW))).scalar_one()
 
-    async def append_activity(self, rows: Sequence[Activity]) -> dict[WorkspaceId, int]:
-        """Write activity rows in this transaction; returns the usage of their workspaces."""
-        return await self._activity.append(rows) if rows else {}
+    async def append_activity(self, rows: Sequence[Activity]) -> None:
+        """Write activity rows in this transaction; they are announced once it is committed."""
+        if rows:
+            self.usage |= await self._activity.append(rows)
+            self.written_rows += rows
 
     async def run(self, work: Work) -> None:
         """Run work of another part in this transaction."""
