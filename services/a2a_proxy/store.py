@@ -55,6 +55,7 @@ class Transaction:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self._has_lock = False
 
     @property
     def connection(self) -> AsyncConnection:
@@ -97,7 +98,9 @@ class Transaction:
 
     async def lock(self) -> None:
         """Let no other transaction add or delete rows until this one ends."""
-        await self._connection.execute(_WRITER_LOCK)
+        if not self._has_lock:
+            await self._connection.execute(_WRITER_LOCK)
+            self._has_lock = True
 
     async def list_activities(self, query: ActivityQuery) -> list[Activity]:
         """Return the newest rows first, or after a cursor the oldest first; raises `ActivityCursorGone`.
