@@ -127,12 +127,13 @@ class ActivityRetention:
                 raise
 
     async def _purge(self, workspace_id: WorkspaceId) -> None:
+        """Delete what others store of a workspace, and then its activity: until then they may add to it."""
+        await self._purge_others(workspace_id)
         total, deleted = 0, MAX_ROWS_PER_DELETE
         while deleted == MAX_ROWS_PER_DELETE:
             async with self._store.begin() as tx:
                 deleted = await tx.delete_by_workspace(workspace_id, limit=MAX_ROWS_PER_DELETE)
             total += deleted
-        await self._purge_others(workspace_id)
         log.info("activity purged", workspace=workspace_id, rows=total)
 
     async def _trim_large(self) -> None:

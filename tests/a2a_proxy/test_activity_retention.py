@@ -36,10 +36,15 @@ class RetainedLog:
         self.store = store
         self.clock = clock
         self.purged: list[WorkspaceId] = []
+        self.purges = self.leave
         self.retention = ActivityRetention(store, client, clock, purge_others=self._purge, **values)
         self.log = ActivityLog(store, BroadcastFanOut(), clock, delay=timedelta(), on_usage=self.retention.note_usage)
 
+    async def leave(self, workspace_id: WorkspaceId) -> None:
+        """Do nothing about a workspace."""
+
     async def _purge(self, workspace_id: WorkspaceId) -> None:
+        await self.purges(workspace_id)
         self.purged.append(workspace_id)
 
     async def add(self, workspace_id: WorkspaceId, *methods: str, size: int = KILOBYTE, **fields) -> None:
@@ -189,6 +194,20 @@ async def test_a_purge_deletes_the_messages_of_a_workspace_and_those_that_it_sen
     await eventually(lambda: log.is_empty(A))
     assert await log.methods(B) == ["other"]
     assert set(await log.usage()) == {B}
+
+
+@pytest.mark.covers("LIM-06")
+async def test_a_purge_deletes_also_what_is_written_while_other_parts_are_purged(build):
+    """As the drain does, which drops the messages of a removed workspace."""
+    log = build()
+    await log.add(A, "received")
+    log.purges = lambda workspace_id: log.add(workspace_id, "dropped")
+
+    log.registry.records.pop(A)
+    log.retention.note_removal(A)
+
+    await eventually(lambda: log.purged)
+    await eventually(lambda: log.is_empty(A))
 
 
 @pytest.mark.covers("LIM-06")
