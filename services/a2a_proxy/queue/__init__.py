@@ -5,6 +5,7 @@
 | `model`         | messages, their states, and the results of accepting and of attempts          | pure |
 | `rules`         | decides what becomes of a message after an attempt, a lost lease or a command | pure |
 | `access`        | decides who may see and change messages                                       | pure |
+| `activity_rows` | builds the activity rows about the end of a message                           |      |
 | `tables`        | the tables of messages and of the counters                                    |      |
 | `store/`        | transactions on the queue                                                     |      |
 | `recent_ids`    | keeps the identities of accepted messages in memory                           |      |

@@ -7,8 +7,8 @@ from datetime import timedelta
 from services.a2a_proxy.errors import QueueItemNotFound, StaleReceipt
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.queue import rules
+from services.a2a_proxy.queue.activity_rows import build_answer_row
 from services.a2a_proxy.queue.model import Change, LeaseKind, MessageState, QueuedMessage, Result
-from services.a2a_proxy.queue.settlement import build_row
 from services.a2a_proxy.queue.store.transaction import QueueStore, QueueTransaction
 from services.chassis import strict_json
 
@@ -83,7 +83,7 @@ class Inbox:
             after = rules.acknowledge(message, answer, result=outcome, now=now)
             applied = await tx.apply([Change(message, after)])
             taken = now - (message.dispatched_at or now)
-            rows = [build_row(change.after, taken) for change in applied if change.after.is_logged]
+            rows = [build_answer_row(change.after, taken) for change in applied if change.after.is_logged]
             await tx.append_activity(rows)
 
     async def give_back(

@@ -26,6 +26,9 @@ OPEN_STATES = frozenset({MessageState.QUEUED, MessageState.DISPATCHING})
 STUCK_STATES = frozenset({MessageState.DEAD, MessageState.UNKNOWN})
 """The message ended without being delivered, until somebody decides about it."""
 
+UNDELIVERED_STATES = STUCK_STATES | {MessageState.EXPIRED, MessageState.DROPPED}
+"""The message ended without an answer of its agent."""
+
 HELD_STATES = OPEN_STATES | STUCK_STATES
 """The message may still be delivered, so its body is kept and it counts towards the limits of the queue."""
 

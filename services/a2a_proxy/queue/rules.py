@@ -47,6 +47,11 @@ UNDECIDED_DELAY = timedelta(seconds=2)
 ROW_BYTES = 512
 """Bytes that a message occupies besides its body."""
 
+GIVEN_BACK = "given back"
+"""The outcome of an attempt whose error is the text of the agent."""
+
+GIVEN_BACK_TEXT = "given back by the agent"
+
 LEASE_LOST = "the process that delivered it stopped before the outcome was known"
 
 
@@ -133,7 +138,7 @@ def acknowledge(message: QueuedMessage, answer: bytes | None, *, result: Result,
 
 def give_back(message: QueuedMessage, *, delay: timedelta, error: str, now: datetime) -> QueuedMessage:
     """Return a message that an agent has fetched and does not handle now."""
-    failed = _fail(message, "given back", error or "given back by the agent", now=now, jitter=None)
+    failed = _fail(message, GIVEN_BACK, error or GIVEN_BACK_TEXT, now=now, jitter=None)
     return replace(failed, not_before=now + delay) if failed.state is MessageState.QUEUED else failed
 
 
@@ -153,7 +158,22 @@ def drop(message: QueuedMessage, note: str, *, now: datetime) -> QueuedMessage:
     """Return a message that is not to be delivered; `note` says why."""
     dropped = _end(message, MessageState.DROPPED, now=now)
     error = "; ".join(text for text in (message.last_error, note) if text)
-    return replace(_note(dropped, now, "dropped"), last_error=error)
+    return replace(_note(dropped, now, "dropped", note), last_error=error)
+
+
+def describe_end(message: QueuedMessage) -> str:
+    """Return why a message ended in one of UNDELIVERED_STATES. It repeats no text of an agent."""
+    last = message.attempts[-1] if message.attempts else None
+    error = last.error if last is not None and last.outcome != GIVEN_BACK else ""
+    match message.state:
+        case MessageState.EXPIRED:
+            return "its time was over before it was delivered"
+        case MessageState.UNKNOWN:
+            return "; ".join(text for text in (error, "the agent may have received it") if text)
+        case MessageState.DEAD if message.failures >= MAX_FAILURES:
+            return f"{message.failures} attempts failed, the last one: {error or GIVEN_BACK_TEXT}"
+        case _:
+            return error
 
 
 def _fail(message: QueuedMessage, outcome: str, error: str, *, now: datetime, jitter: float | None) -> QueuedMessage:

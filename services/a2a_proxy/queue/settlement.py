@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import structlog
 
-from services.a2a_proxy.message_activity import MessageActivity
-from services.a2a_proxy.model import Activity, Answer, WorkspaceId
+from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.queue import rules
+from services.a2a_proxy.queue.activity_rows import build_answer_row
 from services.a2a_proxy.queue.model import AttemptResult, Change, Delivered, MessageState, QueuedMessage
 from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.chassis.batching import Batcher
@@ -162,7 +162,7 @@ class Settlement:
             ]
             applied = await tx.apply(changes)
             rows = [
-                build_row(change.after, by_id[change.after.id].agent_time)
+                build_answer_row(change.after, by_id[change.after.id].agent_time)
                 for change in applied
                 if change.after.state is MessageState.COMPLETED and change.after.is_logged
             ]
@@ -182,23 +182,6 @@ def _weigh(settlement: _Settlement) -> int:
     result = settlement.result
     answer = result.answer if isinstance(result, Delivered) else None
     return MIN_WEIGHT if answer is None else max(len(answer.body), MIN_WEIGHT)
-
-
-def build_row(message: QueuedMessage, agent_time: timedelta) -> Activity:
-    """Return the activity row of a message that was delivered; the row of its acceptance has the request."""
-    builder = MessageActivity(
-        target=message.target_id,
-        caller=message.caller_id,
-        method=message.method,
-        body=None,
-        created_at=message.ended_at or message.accepted_at,
-    )
-    answer = Answer(status=message.answer_status or 0, headers=message.answer_headers, body=message.answer_body or b"")
-    if message.answer_status is None:
-        return builder.build(
-            summary="Queued message delivered", status="error", agent_time=agent_time, error_detail=message.last_error
-        )
-    return builder.build_from_answer(answer, agent_time, summary="Queued message delivered")
 
 
 def _log_end(message: QueuedMessage) -> None:

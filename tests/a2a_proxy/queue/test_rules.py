@@ -201,6 +201,39 @@ def test_resolved_and_dropped_messages_are_final_and_say_why():
     assert resolved.body == dropped.body == b""
 
 
+@pytest.mark.parametrize(
+    ("ended", "text"),
+    [
+        (leased_message(state=MessageState.EXPIRED), "its time was over before it was delivered"),
+        (
+            settle(leased_message(), AttemptFailed("broke", may_have_arrived=True)),
+            "broke; the agent may have received it",
+        ),
+        (leased_message(state=MessageState.UNKNOWN), "the agent may have received it"),
+        (
+            settle(leased_message(failures=4), AttemptFailed("no route", may_have_arrived=False)),
+            "5 attempts failed, the last one: no route",
+        ),
+        (settle(leased_message(failures=4), Undeliverable("access denied")), "access denied"),
+        (rules.drop(leased_message(last_error="busy"), "too old", now=LATER), "too old"),
+        (rules.drop(leased_message(last_error="busy"), "", now=LATER), ""),
+    ],
+    ids=["expired", "broken", "unknown", "failed", "refused", "dropped", "dropped without a note"],
+)
+def test_a_message_that_ended_without_an_answer_says_why(ended, text):
+    assert rules.describe_end(ended) == text
+
+
+@given(message=leased, error=texts)
+def test_the_text_of_an_agent_that_gave_a_message_back_is_not_repeated(message, error):
+    given = rules.give_back(replace(message, failures=4), delay=timedelta(), error=error, now=LATER)
+
+    assert given.state is MessageState.DEAD
+    assert rules.describe_end(given) == "5 attempts failed, the last one: given back by the agent"
+    dropped = rules.drop(given, "not needed", now=LATER)
+    assert rules.describe_end(dropped) == "not needed"
+
+
 def test_a_queued_message_whose_time_is_over_expires_without_its_body():
     queued = leased_message(state=MessageState.QUEUED, lease_kind=None, lease_owner=None, lease_expires_at=None)
 

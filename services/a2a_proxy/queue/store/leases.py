@@ -7,7 +7,15 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from services.a2a_proxy.model import WorkspaceId
-from services.a2a_proxy.queue.model import HELD_STATES, Change, LeaseKind, MessageState, QueuedMessage
+from services.a2a_proxy.queue.activity_rows import build_end_row
+from services.a2a_proxy.queue.model import (
+    HELD_STATES,
+    UNDELIVERED_STATES,
+    Change,
+    LeaseKind,
+    MessageState,
+    QueuedMessage,
+)
 from services.a2a_proxy.queue.store.connection import QueueConnection
 from services.a2a_proxy.queue.store.rows import message_from_row, row_from_change
 from services.a2a_proxy.queue.store.statements import IS_NOT_EXPIRED, MESSAGE_COLUMNS, NOW, build_update
@@ -80,7 +88,8 @@ class LeaseWriter(QueueConnection):
     async def apply(self, changes: Sequence[Change]) -> list[Change]:
         """Store changes; returns those that took effect.
 
-        A change takes no effect if the message has meanwhile another state, or another generation of its lease.
+        A change takes no effect if the message has meanwhile another state, or another generation of its lease. Those
+        that end a message without an answer are written to the activity of its target.
         """
         if not changes:
             return []
@@ -89,5 +98,7 @@ class LeaseWriter(QueueConnection):
         changed = {row.id for row in result}
         applied = [change for change in changes if change.after.id in changed]
         await self._counters.subtract([change.before for change in applied if change.after.state not in HELD_STATES])
+        ended = [change.after for change in applied if change.after.state in UNDELIVERED_STATES]
+        await self.append_activity([build_end_row(message) for message in ended if message.is_logged])
         await self._tell(applied)
         return applied
