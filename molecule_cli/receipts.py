@@ -23,8 +23,11 @@ DELAY_GROWTH = 1.5
 MAX_DELAY_SECONDS = 2.0
 """The longest time between two looks."""
 
+MIN_LOOK_SECONDS = 2.0
+"""How long the last look may take although the time to wait is over meanwhile."""
+
 MAX_LOOK_SECONDS = 10.0
-"""How long one look may take; a plane that hangs must not outlast the time to wait."""
+"""How long one look may take; after that the next one may reach a plane that was restarted."""
 
 OPEN_STATES = frozenset({"queued", "dispatching"})
 
@@ -138,7 +141,7 @@ class ReceiptFollower:
 
     def _look(self, queue_id: str) -> dict[str, Any]:
         """Return the message; raises `CliError`."""
-        timeout = min(max(self._deadline - time.monotonic(), FIRST_DELAY_SECONDS), MAX_LOOK_SECONDS)
+        timeout = min(max(self._deadline - time.monotonic(), MIN_LOOK_SECONDS), MAX_LOOK_SECONDS)
         with self._plane.explain_errors():
             message = self._plane.request("GET", f"{self._path}/{quote(queue_id, safe='')}", timeout_seconds=timeout)
             return {**message, "queue_id": queue_id, "status": str(message["status"])}

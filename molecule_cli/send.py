@@ -52,7 +52,7 @@ def send(
     """
     Send a message to the agent of a workspace and print its reply.
 
-    If the plane queues the message, the command waits for the answer. The message is never sent twice.
+    If the plane queues the message, the command waits for the answer, and never sends the message again.
 
     Exit codes:
     0 the agent answered
