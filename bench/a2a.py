@@ -21,6 +21,9 @@ PROCESSES = ("gateway", "a2a_proxy", "postgres", "registry", "auth")
 MANY_CONNECTIONS = 16
 """Connections of the throughput run; the latency run uses one."""
 
+MAX_TASKS = 4 * MANY_CONNECTIONS
+"""Tasks that the agent takes at a time: more than there are connections, so no message is queued."""
+
 WARM_UP_SECONDS = 3.0
 """Seconds of load that are not counted."""
 
@@ -79,7 +82,13 @@ async def run_agent(*arguments: str) -> AsyncIterator[int]:
 
 async def _create_target(plane: Plane, agent_port: int) -> str:
     """Create a workspace for the agent; return the path for its messages."""
-    body = {"name": "bench", "runtime": "external", "external": True, "url": f"http://127.0.0.1:{agent_port}/"}
+    body = {
+        "name": "bench",
+        "runtime": "external",
+        "external": True,
+        "url": f"http://127.0.0.1:{agent_port}/",
+        "max_concurrent_tasks": MAX_TASKS,
+    }
     answer = await plane.http.post("/workspaces", json=body, headers=plane.admin)
     answer.raise_for_status()
     return f"/workspaces/{answer.json()['id']}/a2a"
