@@ -10,13 +10,14 @@ from enum import Enum, auto
 from functools import lru_cache
 from http import HTTPStatus
 from socket import AF_UNSPEC, AddressFamily
-from typing import Self, assert_never
+from typing import Any, Self, TypeAlias, assert_never
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from services.a2a_proxy.answer_protocol import AnswerConnector
+from services.a2a_proxy.direct_requests import MAX_DIRECT_BYTES, DirectRequests, DirectResponse
 from services.a2a_proxy.dispatches import DispatchesInProgress
 from services.a2a_proxy.host_resolver import HostResolver
 from services.a2a_proxy.model import (
@@ -60,6 +61,13 @@ MAX_FORWARDED_HEADER_CHARACTERS = 8000
 READ_BUFFER_BYTES = 64 * 1024
 """Bytes of a body that are read ahead of the client; aiohttp reads up to twice as many."""
 
+PARSER_LIMITS: Mapping[str, Any] = {
+    "read_bufsize": READ_BUFFER_BYTES,
+    "max_line_size": MAX_HEADER_BYTES,
+    "max_field_size": MAX_HEADER_BYTES,
+    "max_headers": MAX_HEADERS,
+}
+
 ANSWER_STATUSES = range(200, 600)
 """The statuses that an answer may have: HTTP defines no others, and those below 200 precede an answer."""
 
@@ -84,6 +92,9 @@ MAX_DISPATCHES_PER_TARGET = 256
 
 ANSWER_RESERVATIONS_BYTES = (16 * 1024, 128 * 1024, 1024 * 1024, MAX_ANSWER_BYTES)
 """The sizes for which room is reserved while an answer of unknown length grows; for the first it is not needed."""
+
+
+_Response: TypeAlias = aiohttp.ClientResponse | DirectResponse
 
 
 class AnswerForm(Enum):
@@ -144,16 +155,16 @@ class AgentClient:
         self._connect_timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_seconds)
         self._sessions = AsyncExitStack()
         self.dispatches = DispatchesInProgress(max_per_target=max_dispatches_per_target)
-        self._trusted: aiohttp.ClientSession
-        self._checked: aiohttp.ClientSession
+        self._trusted: _Pool
+        self._checked: _Pool
 
     async def __aenter__(self) -> Self:
         """Open two pools, so that no message to a checked address uses a connection to a trusted one."""
         resolver = self._resolver or HostResolver()
         self._sessions.push_async_callback(resolver.close)
         checking = CheckingResolver(self._rules, resolver)
-        self._trusted = await self._sessions.enter_async_context(self._open_session(resolver, use_cache=True))
-        self._checked = await self._sessions.enter_async_context(self._open_session(checking, use_cache=False))
+        self._trusted = await self._sessions.enter_async_context(self._open_pool(resolver, use_cache=True))
+        self._checked = await self._sessions.enter_async_context(self._open_pool(checking, use_cache=False))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -231,22 +242,24 @@ class AgentClient:
             )
         return await _read_answer(response, dispatch_timeout, dispatch.waiting, dispatch.answer_headers)
 
-    async def _request_answer(self, dispatch: Dispatch, dispatch_timeout: DispatchTimeout) -> aiohttp.ClientResponse:
+    async def _request_answer(self, dispatch: Dispatch, dispatch_timeout: DispatchTimeout) -> _Response:
         """Send the request and return the answer once its head has arrived."""
-        session = self._trusted if dispatch.push.trusted else self._checked
-        headers = dispatch.headers
+        pool = self._trusted if dispatch.push.trusted else self._checked
+        headers, url = dispatch.headers, _parse_url(dispatch.push.address)
         if dispatch.inbound_secret is not None:
             headers = {**headers, "authorization": f"Bearer {dispatch.inbound_secret}"}
-        return await session.request(
+        if dispatch.method == "POST" and dispatch.source is None and len(dispatch.body) <= MAX_DIRECT_BYTES:
+            return await pool.direct.post(url, headers, dispatch.body)
+        return await pool.session.request(
             dispatch.method,
-            _parse_url(dispatch.push.address),
+            url,
             data=_prepare_body(dispatch, dispatch_timeout),
             headers=headers,
             allow_redirects=False,
         )
 
     async def _read_stream(
-        self, dispatch: Dispatch, response: aiohttp.ClientResponse, dispatch_timeout: DispatchTimeout
+        self, dispatch: Dispatch, response: _Response, dispatch_timeout: DispatchTimeout
     ) -> AsyncGenerator[bytes, None]:
         """Yield the stream as it arrives; the connection is closed when the reader stops."""
         try:
@@ -261,9 +274,7 @@ class AgentClient:
             self._end(dispatch, dispatch_timeout)
 
     @asynccontextmanager
-    async def _open_session(
-        self, resolver: AbstractResolver, *, use_cache: bool
-    ) -> AsyncGenerator[aiohttp.ClientSession, None]:
+    async def _open_pool(self, resolver: AbstractResolver, *, use_cache: bool) -> AsyncGenerator["_Pool", None]:
         connector = AnswerConnector(
             resolver=resolver, limit=0, keepalive_timeout=IDLE_CONNECTION_SECONDS, use_dns_cache=use_cache
         )
@@ -272,14 +283,19 @@ class AgentClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             timeout=self._connect_timeout,
-            read_bufsize=READ_BUFFER_BYTES,
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
-            max_headers=MAX_HEADERS,
             trust_env=False,
             skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
+            **PARSER_LIMITS,
         ) as session:
-            yield session
+            yield _Pool(session, DirectRequests(session, **PARSER_LIMITS))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """A pool of connections, and the two ways to send a request over them."""
+
+    session: aiohttp.ClientSession
+    direct: DirectRequests
 
 
 class ForbiddenHostError(Exception):
@@ -321,7 +337,7 @@ async def _pass_on(body: AsyncIterable[bytes], dispatch_timeout: DispatchTimeout
 
 
 async def _read_answer(
-    response: aiohttp.ClientResponse,
+    response: _Response,
     dispatch_timeout: DispatchTimeout,
     waiting: WaitingCaller | None,
     header_names: Sequence[str],
@@ -357,7 +373,7 @@ def _choose_reservation(received: int, length: int | None) -> int:
     return next(size for size in ANSWER_RESERVATIONS_BYTES if size >= received)
 
 
-async def _read_chunk(response: aiohttp.ClientResponse, dispatch_timeout: DispatchTimeout) -> bytes:
+async def _read_chunk(response: _Response, dispatch_timeout: DispatchTimeout) -> bytes:
     """Read the next chunk of a body; returns an empty one at its end."""
     content = response.content
     if content.is_eof():
@@ -368,7 +384,7 @@ async def _read_chunk(response: aiohttp.ClientResponse, dispatch_timeout: Dispat
     return chunk
 
 
-def _select_headers(response: aiohttp.ClientResponse, names: Sequence[str]) -> dict[str, str]:
+def _select_headers(response: _Response, names: Sequence[str]) -> dict[str, str]:
     """Return the headers with these names; of a repeated header the first value, and none that HTTP cannot carry."""
     found = response.headers
     selected = {name: found[name] for name in names if name in found}
@@ -382,7 +398,7 @@ def _is_forwardable(value: str) -> bool:
     return value.isascii() and value.isprintable() and len(value) <= MAX_FORWARDED_HEADER_CHARACTERS
 
 
-def _is_streamed(response: aiohttp.ClientResponse, form: AnswerForm) -> bool:
+def _is_streamed(response: _Response, form: AnswerForm) -> bool:
     match form:
         case AnswerForm.MESSAGE:
             return _is_event_stream(response)
@@ -394,7 +410,7 @@ def _is_streamed(response: aiohttp.ClientResponse, form: AnswerForm) -> bool:
             assert_never(form)
 
 
-def _is_event_stream(response: aiohttp.ClientResponse) -> bool:
+def _is_event_stream(response: _Response) -> bool:
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     return media_type == "text/event-stream" and response.status not in BODYLESS_STATUSES
 

@@ -19,8 +19,11 @@ class ScriptedAgent:
     heads: list[bytes] = field(default_factory=list)
     """The head of each request."""
     sent_bytes: int = 0
+    connections: int = 0
+    """The connections that were opened."""
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 self.heads.append(head)

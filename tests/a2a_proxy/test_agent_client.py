@@ -1,6 +1,7 @@
 import asyncio
 import itertools
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from socket import AF_INET
 
@@ -10,6 +11,7 @@ from aiohttp.abc import AbstractResolver
 
 from services.a2a_proxy import agent_client as module
 from services.a2a_proxy.agent_client import AgentClient, CheckingResolver, Dispatch, ForbiddenHostError
+from services.a2a_proxy.direct_requests import MAX_DIRECT_BYTES
 from services.a2a_proxy.model import (
     Answer,
     Deadline,
@@ -22,6 +24,7 @@ from services.a2a_proxy.model import (
     WorkspaceId,
 )
 from services.chassis.addresses import AddressRules
+from tests.a2a_proxy.scripted_agent import serve_script
 from tests.agents import DisconnectingAgent, EchoAgent, MisbehavingAgent, SilentAgent, serve_agent
 from tests.waiting import eventually
 
@@ -72,6 +75,40 @@ async def test_an_agent_receives_the_body_unchanged_and_its_answer_is_returned()
         sent = agent.requests[0].headers
         assert sent["x-request-id"] == "r"
         assert not {"Authorization", "Cookie", "User-Agent", "Accept-Encoding"} & set(sent)
+
+
+async def test_small_and_large_requests_have_the_same_head():
+    small, large = REQUEST, REQUEST + b" " * MAX_DIRECT_BYTES
+    async with serve_agent(EchoAgent()) as agent, AgentClient(rules=DEVELOPMENT) as agents:
+        for body in (small, large):
+            await agents.send(build_dispatch(agent.url + "a%20b?c", body=body), always_heard)
+
+    sent, also_sent = agent.requests
+    assert agent.bodies == [small, large]
+    assert (sent.method, sent.raw_path, sent.version) == (also_sent.method, also_sent.raw_path, also_sent.version)
+    assert dict(sent.headers) | {"Content-Length": str(len(large))} == dict(also_sent.headers)
+
+
+@pytest.mark.parametrize("size", [0, MAX_DIRECT_BYTES], ids=["small", "large"])
+async def test_a_header_with_a_line_break_is_not_sent(size):
+    async with serve_agent(EchoAgent()) as agent, AgentClient(rules=DEVELOPMENT) as agents:
+        for value in ("a\r\nx-other: b", "a\nx-other: b", "a\r", "a\0b"):
+            dispatch = replace(build_dispatch(agent.url, body=REQUEST + b" " * size), headers={"x-request-id": value})
+            result = await agents.send(dispatch, always_heard)
+
+            assert isinstance(result, DispatchFailure)
+            assert result.send_state is SendState.NOT_SENT
+
+    assert agent.requests == []
+
+
+async def test_requests_follow_one_another_on_one_connection():
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+    async with serve_script(answer) as agent, AgentClient(rules=DEVELOPMENT) as agents:
+        for _ in range(3):
+            assert (await agents.send(build_dispatch(agent.url), always_heard)).body == b"{}"
+
+    assert (len(agent.heads), agent.connections) == (3, 1)
 
 
 async def test_the_address_is_requested_without_a_further_path():
