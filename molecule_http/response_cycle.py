@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -23,6 +24,15 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSED = b"connection: close\r\n"
 
 STATUSES_WITHOUT_BODY = frozenset({204, 304})
+
+FRAMING_NAMES = frozenset({b"connection", b"transfer-encoding", b"content-length"})
+"""The headers that concern the connection or the length of the body."""
+
+MAX_CACHED_FIELDS = 1024
+"""Header fields that are kept as they are sent: most are the same in every response."""
+
+MAX_CACHED_VALUE_BYTES = 64
+"""Bytes of the longest value that is kept; secrets in cookies are longer."""
 
 log = logging.getLogger("molecule_http")
 
@@ -89,7 +99,8 @@ class ResponseCycle(RequestResponseCycle):
         self.waiting_for_100_continue = False
         if not self.disconnected and not self.response_complete:
             self._on_receive()
-            await self.message_event.wait()
+            if not self.message_event.is_set():
+                await self.message_event.wait()
             self.message_event.clear()
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
@@ -121,21 +132,10 @@ class ResponseCycle(RequestResponseCycle):
         self.waiting_for_100_continue = False
         content = [STATUS_LINE[status]]
         for raw_name, value in (*self.default_headers, *headers):
-            if HEADER_RE.search(raw_name) or HEADER_VALUE_RE.search(value):
-                raise RuntimeError("invalid response header")
-            name = raw_name.lower()
-            if name == b"connection":
-                option = value.lower()
-                self.keep_alive = self.keep_alive and option != b"close"
-                if option not in {b"close", b"keep-alive"}:
-                    content += (name, b": ", value, b"\r\n")
-                continue
-            if name == b"transfer-encoding":
-                continue  # the server frames the body itself
-            if name == b"content-length" and self.chunked_encoding is None:
-                self.expected_content_length = int(value)
-                self.chunked_encoding = False
-            content += (name, b": ", value, b"\r\n")
+            is_short = len(value) <= MAX_CACHED_VALUE_BYTES
+            name, line = _render_field_cached(raw_name, value) if is_short else _render_field(raw_name, value)
+            if name not in FRAMING_NAMES or self._note_framing(name, value):
+                content.append(line)
         if self.chunked_encoding is None and not self._is_head and status not in STATUSES_WITHOUT_BODY:
             if self._is_http_10:
                 self.chunked_encoding = False
@@ -147,6 +147,19 @@ class ResponseCycle(RequestResponseCycle):
         content.append(KEPT_OPEN if self.keep_alive else CLOSED)
         content.append(b"\r\n")
         self.transport.write(b"".join(content))
+
+    def _note_framing(self, name: bytes, value: bytes) -> bool:
+        """Take what a header says of the connection or the body; returns whether it is sent to the client."""
+        if name == b"connection":
+            option = value.lower()
+            self.keep_alive = self.keep_alive and option != b"close"
+            return option not in {b"close", b"keep-alive"}
+        if name == b"transfer-encoding":
+            return False  # the server frames the body itself
+        if self.chunked_encoding is None:
+            self.expected_content_length = int(value)
+            self.chunked_encoding = False
+        return True
 
     def _send_body(self, body: bytes, *, is_last: bool) -> None:
         if self._is_head:
@@ -177,3 +190,14 @@ class ResponseCycle(RequestResponseCycle):
         """
         is_short = self._content_length is not None and self._content_length <= HIGH_WATER_BYTES
         return is_short and not self.waiting_for_100_continue
+
+
+def _render_field(raw_name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """Return the name of a header field in lower case, and its line; raises `RuntimeError` for an invalid one."""
+    if HEADER_RE.search(raw_name) or HEADER_VALUE_RE.search(value):
+        raise RuntimeError("invalid response header")
+    name = raw_name.lower()
+    return name, b"%b: %b\r\n" % (name, value)
+
+
+_render_field_cached = lru_cache(MAX_CACHED_FIELDS)(_render_field)
