@@ -1,7 +1,7 @@
 """Answers of auth that are used again for seconds, and the revocations that end them earlier."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from gateway.reauthorisation import RevocationName
 from protos.auth.v1 import auth_pb2 as pb
@@ -19,9 +19,11 @@ UNCACHED_GATES = frozenset({pb.GATE_REGISTER})
 """Gates whose answer is never used again: a first registration without a bearer changes the answer to the next."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateCheck:
-    """The gate that a request has to pass, and what auth learns about the request."""
+class GateCheck(NamedTuple):
+    """The gate that a request has to pass, and what auth learns about the request.
+
+    A tuple, as `AuthorizationQuery`, because each request compares and hashes one.
+    """
 
     gate: Gate
     scope: str = ""
@@ -30,8 +32,7 @@ class GateCheck:
     """The workspace that the caller claims to be."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorizationQuery:
+class AuthorizationQuery(NamedTuple):
     """What the gateway asks auth. Of the bearer or browser session it holds the digest only."""
 
     digest: bytes
@@ -73,7 +74,7 @@ class AuthorizationCache:
         revoked_at = self._revoked_at
         if self._all_revoked_at >= answer.requested_at:
             return True
-        return any(
+        return bool(revoked_at) and any(
             revoked_at.get(name, float("-inf")) >= answer.requested_at for name in list_revocation_names(query, answer)
         )
 

@@ -47,7 +47,10 @@ def read_credential(method: str, headers: HeaderItems) -> Credential:
 
 def parse_bearer(headers: HeaderItems) -> str | None:
     """Return the bearer of the first Authorization header; `None` without one or with another scheme."""
-    return next((parse_bearer_value(value) for name, value in headers if name == b"authorization"), None)
+    for name, value in headers:
+        if name == b"authorization":
+            return parse_bearer_value(value)
+    return None
 
 
 def parse_bearer_value(value: bytes) -> str | None:
@@ -59,7 +62,10 @@ def parse_bearer_value(value: bytes) -> str | None:
 
 def parse_claimed_workspace(headers: HeaderItems) -> str:
     """Return the workspace that the caller claims to be, by the first X-Workspace-ID header; empty without one."""
-    return next((value.decode("latin-1").strip().lower() for name, value in headers if name == b"x-workspace-id"), "")
+    for name, value in headers:
+        if name == b"x-workspace-id":
+            return value.decode("latin-1").strip().lower()
+    return ""
 
 
 def hash_credential(secret: str) -> bytes:
