@@ -218,10 +218,10 @@ class ExchangeCall:
         """Return the next frame if it arrives within this time; `None` otherwise."""
         if not self._frames:
             loop = asyncio.get_running_loop()
-            self._waiter = loop.create_future()
+            self._waiter = waiter = loop.create_future()
             timer = loop.call_later(seconds, self._wake_reader)
             try:
-                await self._waiter
+                await waiter
             finally:
                 timer.cancel()
         return self._frames.popleft() if self._frames and not self._is_cancelled else None

@@ -192,7 +192,10 @@ def _refuse_excess(allowance: Allowance | None) -> None:
 
 def _add_response_headers(message: Message, context: RequestContext) -> None:
     headers: RawHeaders = list(message.get("headers", ()))
-    if not any(name == CONTENT_SECURITY_POLICY[0] for name, _ in headers):
+    for name, _ in headers:
+        if name == CONTENT_SECURITY_POLICY[0]:
+            break
+    else:
         headers.append(CONTENT_SECURITY_POLICY)
     message["headers"] = [*headers, (b"x-request-id", context.request_id), *SECURITY_HEADERS, *context.extra_headers]
 

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
@@ -48,6 +49,9 @@ FORWARDED_HEADERS = frozenset(
     }
 )
 """The request headers that the proxy receives; it forwards some of them to the agent."""
+
+MAX_PARSED_PATHS = 4096
+"""Paths of which the parsed form is kept."""
 
 DISCONNECT_WATCH_DELAY_SECONDS = 0.05
 """Seconds after which a call is watched for the end of its client: most calls are over sooner."""
@@ -136,13 +140,16 @@ class MessageApp:
         opening = pb.CallOpen(
             identity=identity.to_wire(caller),
             workspace_id=workspace_id,
-            body=b"" if announced else body.join(),
-            body_bytes=announced,
-            headers=_select_forwarded_headers(scope),
             timeout=_first_header(headers, b"x-timeout"),
             request_id=scope.get(REQUEST_ID_KEY, ""),
             elapsed_micros=response.measure_micros(),
         )
+        for name, value in _select_forwarded_headers(scope).items():
+            opening.headers[name] = value
+        if announced:
+            opening.body_bytes = announced
+        else:
+            opening.body = body.join()
         return MessageRequest(opening, body)
 
 
@@ -243,6 +250,7 @@ def _begins_stream(frame: pb.ReplyFrame) -> bool:
     return frame.HasField("head") and not frame.head.complete
 
 
+@lru_cache(MAX_PARSED_PATHS)
 def _parse_target(path: str) -> str:
     """Return the id of the target in lower case; raises `MalformedRequest`."""
     found = MESSAGE_PATH.fullmatch(path)
@@ -266,11 +274,15 @@ def _select_forwarded_headers(scope: Scope) -> dict[str, str]:
 
 
 def _first_header(headers: list[tuple[bytes, bytes]], wanted: bytes) -> str:
-    return next((value.decode("latin-1") for name, value in headers if name == wanted), "")
+    for name, value in headers:
+        if name == wanted:
+            return value.decode("latin-1")
+    return ""
 
 
 def _render_head(head: pb.ReplyHead, body: bytes | None) -> list[tuple[bytes, bytes]]:
-    headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in head.headers.items()]
+    named = head.headers
+    headers = [(name.encode(), named[name].encode("latin-1", "replace")) for name in named]
     if head.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:  # HTTP gives them neither body nor length
         return headers
     if body is not None:
