@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum, auto
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from socket import AF_UNSPEC, AddressFamily
 from typing import Any, Self, TypeAlias, assert_never
@@ -87,6 +87,9 @@ BODY_HEADERS = frozenset({"content-type", "content-encoding"})
 """The forwarded headers that describe a body."""
 
 
+MAX_KNOWN_ADDRESSES = 4096
+"""Addresses that are kept in their parsed form."""
+
 MAX_DISPATCHES_PER_TARGET = 256
 """Dispatches in progress to one workspace, and to one address."""
 
@@ -152,6 +155,7 @@ class AgentClient:
         """`resolver` resolves names instead of `HostResolver`."""
         self._resolver = resolver
         self._rules = rules
+        self._may_be_resolved = lru_cache(MAX_KNOWN_ADDRESSES)(partial(_may_be_resolved, rules=rules))
         self._connect_timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_seconds)
         self._sessions = AsyncExitStack()
         self.dispatches = DispatchesInProgress(max_per_target=max_dispatches_per_target)
@@ -199,7 +203,7 @@ class AgentClient:
     def _find_refusal(self, dispatch: Dispatch) -> DispatchFailure | None:
         """Return why a dispatch may not begin."""
         push, deadline, waiting = dispatch.push, dispatch.deadline, dispatch.waiting
-        if not push.trusted and not _may_be_resolved(push.address, self._rules):
+        if not push.trusted and not self._may_be_resolved(push.address):
             return DispatchFailure(Fault.ADDRESS_REFUSED, SendState.NOT_SENT)
         if deadline is not None and asyncio.get_running_loop().time() >= deadline.at:
             return DispatchFailure(Fault.DEADLINE_EXCEEDED, SendState.NOT_SENT, deadline.allowed)
@@ -225,7 +229,7 @@ class AgentClient:
         self, dispatch: Dispatch, dispatch_timeout: DispatchTimeout
     ) -> Answer | Stream | DispatchFailure:
         try:
-            async with dispatch_timeout:
+            with dispatch_timeout:
                 response = await self._request_answer(dispatch, dispatch_timeout)
         except TimeoutError:
             return dispatch_timeout.expired or DispatchFailure(Fault.CONNECT_FAILED, SendState.NOT_SENT)
@@ -307,6 +311,7 @@ class CheckingResolver(AbstractResolver):
 
     def __init__(self, rules: AddressRules, resolver: AbstractResolver) -> None:
         self._rules = rules
+        self._may_be_resolved = lru_cache(MAX_KNOWN_ADDRESSES)(partial(_may_be_resolved, rules=rules))
         self._resolver = resolver
 
     async def resolve(self, host: str, port: int = 0, family: AddressFamily = AF_UNSPEC) -> list[ResolveResult]:
@@ -378,7 +383,7 @@ async def _read_chunk(response: _Response, dispatch_timeout: DispatchTimeout) ->
     content = response.content
     if content.is_eof():
         return content.read_nowait()
-    async with dispatch_timeout:
+    with dispatch_timeout:
         chunk = await content.readany()
     dispatch_timeout.restart_idle()
     return chunk
@@ -415,12 +420,11 @@ def _is_event_stream(response: _Response) -> bool:
     return media_type == "text/event-stream" and response.status not in BODYLESS_STATUSES
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(MAX_KNOWN_ADDRESSES)
 def _parse_url(address: str) -> URL:
     return URL(address, encoded=True)
 
 
-@lru_cache(maxsize=4096)
 def _may_be_resolved(address: str, rules: AddressRules) -> bool:
     """Whether the address is a URL whose host may be resolved. An IP address is checked here: it is not resolved."""
     endpoint = addresses.parse_endpoint(address)

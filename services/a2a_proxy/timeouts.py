@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
+from typing import Any
 
 from services.a2a_proxy.model import Deadline, DispatchFailure, Fault, SendState
 
@@ -14,7 +15,7 @@ UNHEARD_CHECK_SECONDS = 1.0
 class DispatchTimeout:
     """The limits of one dispatch: a deadline, and an idle timeout that every sign of life of the target restarts.
 
-    Use `async with` around each wait for the agent. When a limit is exceeded it raises `TimeoutError`, and `expired`
+    Use `with` around each wait for the agent. When a limit is exceeded it raises `TimeoutError`, and `expired`
     says which limit it was. Silence counts from the last sign of life, or from the time since which signs of life are
     heard without a gap, whichever is later. While they cannot be heard, only the deadline counts.
     """
@@ -38,7 +39,10 @@ class DispatchTimeout:
         self._deadline = deadline.at if deadline else float("inf")
         self._get_hearing_start = get_hearing_start
         self._active_at = self._loop.time()
-        self._timeout: asyncio.Timeout | None = None
+        self._waiting: asyncio.Task[Any] | None = None
+        self._cancellations = 0
+        """Requests to cancel the waiting task when the wait began."""
+        self._is_interrupted = False
         self._timer: asyncio.Handle
         self.expired: DispatchFailure | None = None
 
@@ -49,7 +53,7 @@ class DispatchTimeout:
     def change_idle(self, idle: timedelta) -> None:
         """Replace the length of the idle timeout; silence until now counts."""
         self._idle = idle
-        if self._timeout is not None and self.expired is None:
+        if self._waiting is not None and self.expired is None:
             self._timer.cancel()
             self._check()
 
@@ -57,23 +61,27 @@ class DispatchTimeout:
         """End the wait because the caller has left."""
         self._expire(DispatchFailure(Fault.CALLER_LEFT, SendState.UNKNOWN))
 
-    async def __aenter__(self) -> None:
-        """Start a wait."""
-        self._timeout = asyncio.timeout(None)
-        await self._timeout.__aenter__()
+    def __enter__(self) -> None:
+        """Start a wait, as `asyncio.timeout` does, whose timer of its own is not needed here."""
+        task = asyncio.current_task(self._loop)
+        if task is None:
+            raise RuntimeError("only a task can wait")
+        self._waiting, self._cancellations = task, task.cancelling()
         if self.expired is None:
             self._timer = self._loop.call_at(min(self._find_idle_end(), self._deadline), self._check)
         else:
-            self._timer = self._loop.call_soon(self._timeout.reschedule, self._loop.time())
+            self._timer = self._loop.call_soon(self._interrupt)
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the wait; raises `TimeoutError` if a limit was exceeded."""
         self._timer.cancel()
-        if self._timeout is not None:
-            timeout, self._timeout = self._timeout, None
-            await timeout.__aexit__(kind, error, trace)
+        task, self._waiting = self._waiting, None
+        if self._is_interrupted and task is not None:
+            self._is_interrupted = False
+            if task.uncancel() <= self._cancellations and kind is asyncio.CancelledError:
+                raise TimeoutError from error
 
     def _check(self) -> None:
         """End the wait if a limit is exceeded. Signs of life since the timer was set have moved the idle limit."""
@@ -96,6 +104,12 @@ class DispatchTimeout:
         if self.expired is not None:
             return
         self.expired = failure
-        if self._timeout is not None:
+        if self._waiting is not None:
             self._timer.cancel()
-            self._timeout.reschedule(self._loop.time())
+            self._timer = self._loop.call_soon(self._interrupt)
+
+    def _interrupt(self) -> None:
+        """Cancel the waiting task; `__exit__` turns the cancellation into `TimeoutError`."""
+        if self._waiting is not None:
+            self._is_interrupted = True
+            self._waiting.cancel()

@@ -36,9 +36,8 @@ class Wait:
 
     async def _run(self) -> float:
         began = asyncio.get_running_loop().time()
-        with pytest.raises(TimeoutError):
-            async with self.timeout:
-                await asyncio.Event().wait()
+        with pytest.raises(TimeoutError), self.timeout:
+            await asyncio.Event().wait()
         return asyncio.get_running_loop().time() - began
 
     async def until(self, seconds: float, act=lambda: None) -> None:
@@ -139,9 +138,8 @@ async def test_the_end_of_the_caller_ends_a_wait_and_those_after_it():
 
     assert await wait.task == pytest.approx(0.05, abs=PAUSE)
     assert wait.fault is Fault.CALLER_LEFT
-    with pytest.raises(TimeoutError):
-        async with wait.timeout:
-            await asyncio.Event().wait()
+    with pytest.raises(TimeoutError), wait.timeout:
+        await asyncio.Event().wait()
 
 
 @skips_waits
