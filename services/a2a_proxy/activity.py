@@ -93,7 +93,8 @@ class ActivityLog:
         self._has_rows.set()
         if len(self._rows) >= MAX_BATCH_ROWS or self._bytes >= MAX_BATCH_BYTES:
             self._has_full_batch.set()
-        self._update_room()
+        if len(self._rows) >= MAX_BUFFERED_ROWS or self._bytes >= MAX_BUFFERED_BYTES:
+            self._update_room()
 
     def record_soon(self, activity: Activity) -> bool:
         """Buffer a row without waiting, whatever the delay; false, and nothing is buffered, if there is no room."""

@@ -162,6 +162,9 @@ class Delivery:
 
         It waits only for an agent that ends its tasks quickly.
         """
+        has_backlog = message.is_storable and self._drain.has_backlog(route.workspace_id)
+        if not has_backlog and self._capacity.take_free(route, 1):
+            return True
         within = SLOT_WAIT if self._capacity.ends_tasks_within(route, SLOT_WAIT) else timedelta()
         if message.is_storable and not await self._drain.wait_for_backlog(route.workspace_id, within):
             return False

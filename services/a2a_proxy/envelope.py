@@ -41,6 +41,8 @@ MAX_EXPIRY_SECONDS = 30 * 86_400
 MAX_PRIORITY = 10
 """Priorities of queued messages go from this number below zero to it."""
 
+NO_PREFERENCES = Preferences(respond_async=False, strict=False)
+
 INVALID_JSON = -32700
 INVALID_REQUEST = -32600
 INVALID_PARAMS = -32602
@@ -76,6 +78,8 @@ def parse(body: bytes, *, version: str, entropy: bytes) -> Envelope:
 
 def parse_preferences(prefer: str) -> Preferences:
     """Return the preferences of a Prefer header (RFC 7240); unknown ones are ignored."""
+    if not prefer:
+        return NO_PREFERENCES
     names = {part.partition(";")[0].replace(" ", "").replace('"', "").lower() for part in prefer.split(",")}
     return Preferences(respond_async="respond-async" in names, strict="handling=strict" in names)
 

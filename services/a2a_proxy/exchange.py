@@ -5,12 +5,14 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from datetime import timedelta
+from functools import lru_cache
 from typing import assert_never
 
 import grpc
 import structlog
 
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
+from protos.common.v1 import identity_pb2
 from services.a2a_proxy import envelope, wire
 from services.a2a_proxy.body_budget import SMALL_BODY_BYTES, BodyBudgets
 from services.a2a_proxy.delivery import Delivery
@@ -38,6 +40,9 @@ MAX_CHUNK_BYTES = 64 * 1024
 
 FULL_MESSAGE_BYTES = 1024 * 1024
 """Bytes from which a message takes no further frame."""
+
+MAX_KNOWN_SENDERS = 4096
+"""Senders that are kept in their parsed form."""
 
 DEADLINE_GRACE_SECONDS = 0.1
 """Seconds after a deadline at which a call is answered whatever it waits for: a dispatch ends in them by itself."""
@@ -134,9 +139,10 @@ class Exchange:
         timer = self._start_timer(call_id, call, opening, began_at)
         try:
             with telemetry.trace_call("deliver", traceparent=opening.headers.get("traceparent")):
-                sender = _authenticate(opening)
+                sender = _authenticate(opening.identity.SerializeToString())
                 self._on_request(sender)
-                body = await self._receive_body(call_id, call, opening)
+                is_small = not opening.body_bytes and len(opening.body) <= SMALL_BODY_BYTES
+                body = opening.body if is_small else await self._receive_body(call_id, call, opening)
                 message = wire.message_from_open(opening, sender, body=body, began_at=began_at, waiting=call)
                 await self._send_receipt(call_id, call, await self._delivery.deliver(message))
         except ServiceError as error:
@@ -251,9 +257,10 @@ class Exchange:
         return pb.ExchangeResponse(frames=batch)
 
 
-def _authenticate(opening: pb.CallOpen) -> Identity:
+@lru_cache(MAX_KNOWN_SENDERS)
+def _authenticate(serialized: bytes) -> Identity:
     """Return the sender, checked by the access rule of the RPC; raises `PermissionDenied` or `Unauthenticated`."""
-    sender = identity.from_wire(opening.identity)
+    sender = identity.from_wire(identity_pb2.Identity.FromString(serialized))
     if sender is None or sender.kind is Kind.SERVICE:
         raise Unauthenticated
     chassis_rpc.check_access(_ACCESS_RULE, sender, None)

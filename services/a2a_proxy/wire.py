@@ -80,14 +80,19 @@ def workspace_from_identity(caller: Identity) -> WorkspaceId | None:
 def answer_frame(call_id: int, receipt: AnswerReceipt) -> pb.ReplyFrame:
     """Return the frame of a complete answer, or of the head of a stream."""
     answer = receipt.answer
-    head = pb.ReplyHead(status=answer.status, headers=answer.headers, agent_micros=_to_microseconds(receipt.agent_time))
+    frame = pb.ReplyFrame(call_id=call_id)
+    head = frame.head
+    head.status = answer.status
+    head.agent_micros = _to_microseconds(receipt.agent_time)
+    for name, value in answer.headers.items():
+        head.headers[name] = value
     match answer:
         case Answer():
             head.body = answer.body
             head.complete = True
         case Stream():
             pass
-    return pb.ReplyFrame(call_id=call_id, head=head)
+    return frame
 
 
 def queued_frame(call_id: int, receipt: QueueReceipt) -> pb.ReplyFrame:

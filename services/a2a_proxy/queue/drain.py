@@ -135,9 +135,13 @@ class Drain:
         """Claim no further messages."""
         self._is_stopping = True
 
+    def has_backlog(self, target: WorkspaceId) -> bool:
+        """Whether queued messages of a target are due."""
+        return target in self._drained
+
     async def wait_for_backlog(self, target: WorkspaceId, within: timedelta) -> bool:
         """Wait until no queued message of a target is due; returns whether that is so within the time."""
-        if target not in self._drained:
+        if not self.has_backlog(target):
             return True
         is_delivered = self._backlogs.setdefault(target, asyncio.Event())
         try:
