@@ -1,13 +1,13 @@
 """What the middleware reads from the headers of a request, in one pass."""
 
 import re
+import uuid
 from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
 from gateway.cors import RawHeaders
 from gateway.credentials import parse_bearer_value, parse_session
-from services.chassis.random_ids import make_random_id
 
 REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
@@ -103,5 +103,5 @@ def read_request_context(scope: Scope) -> RequestContext:  # noqa: C901, PLR0912
                 context.is_preflight = True
             case b"transfer-encoding":
                 context.is_chunked = True
-    context.request_id = context.request_id or make_random_id().encode()
+    context.request_id = context.request_id or str(uuid.uuid4()).encode()
     return context

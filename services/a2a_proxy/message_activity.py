@@ -2,11 +2,11 @@
 
 import time
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 from services.a2a_proxy import outcome
 from services.a2a_proxy.model import Activity, Answer, Stream, WorkspaceId
 from services.chassis.errors import ServiceError
-from services.chassis.random_ids import make_random_id
 
 MAX_METHOD_LENGTH = 200
 """Characters of a method name that the activity log stores."""
@@ -74,7 +74,7 @@ class MessageActivity:
     ) -> Activity:
         """Return a row in the target's activity."""
         return Activity(
-            id=id_ or make_random_id(),
+            id=id_ or str(uuid4()),
             workspace_id=self._target,
             activity_type="a2a_receive",
             source_id=self._caller,
