@@ -76,9 +76,6 @@ class DelegationFollower:
 
     async def ask_unfollowed(self, *, limit: int) -> None:
         """Ask again for the tasks for whose state nothing asks, because the queue had no room for the question."""
-        async with self._store.begin() as tx:
-            if not await tx.list_unfollowed(limit=1):
-                return
         async with self._store.begin_writing() as tx:
             now = await tx.queue.now()
             found = await tx.lock_delegations([one.id for one in await tx.list_unfollowed(limit=limit)])

@@ -61,7 +61,8 @@ class DelegationUpkeep:
 
     async def end_overdue(self) -> None:
         """Expire the delegations whose deadline has passed, and ask for tasks that nothing asks for."""
-        while await self._has_overdue():
+        has_overdue, has_unfollowed = await self._find_work()
+        while has_overdue:
             async with self._store.begin_writing() as tx:
                 due = await tx.list_due(limit=MAX_PER_TRANSACTION)
                 cascade = await end_with_descendants(
@@ -69,7 +70,9 @@ class DelegationUpkeep:
                 )
             self._announce(cascade.rows, {})
             log.info("delegations expired", count=len(cascade.ended))
-        await self._follower.ask_unfollowed(limit=MAX_PER_TRANSACTION)
+            has_overdue, has_unfollowed = await self._find_work()
+        if has_unfollowed:
+            await self._follower.ask_unfollowed(limit=MAX_PER_TRANSACTION)
 
     def note_removal(self, workspace_id: WorkspaceId) -> None:
         """Note that a workspace was removed, and perhaps purged."""
@@ -101,9 +104,10 @@ class DelegationUpkeep:
             if not has_route(workspace_id):
                 self.note_removal(workspace_id)
 
-    async def _has_overdue(self) -> bool:
+    async def _find_work(self) -> tuple[bool, bool]:
+        """Return whether there are overdue delegations, and tasks that nothing asks for."""
         async with self._store.begin() as tx:
-            return bool(await tx.list_due(limit=1))
+            return bool(await tx.list_due(limit=1)), bool(await tx.list_unfollowed(limit=1))
 
     async def _end_removed(self) -> None:
         """End what belongs to the noted workspaces; one is noted again if the registry or the database is away."""

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -105,43 +105,42 @@ class Settlement:
         if now < self._reaps_after:
             return
         try:
-            while await self._end_expired_leases() or await self._expire_messages():
+            while await self._end_batch():
                 pass
         except Unavailable:
             self._reaps_after = now + self._lease.total_seconds()
             raise
 
-    async def _end_expired_leases(self) -> bool:
-        """End leases of processes that stopped; returns whether there may be more."""
+    async def _end_batch(self) -> bool:
+        """End leases of processes that stopped, and messages whose time is over; returns whether there may be more."""
         async with self._store.begin() as tx:
-            found = await tx.lock_expired_leases(limit=MAX_REAPED)
+            leased = await tx.lock_expired_leases(limit=MAX_REAPED)
+            late = await tx.lock_expired_messages(limit=MAX_REAPED)
+            if not leased and not late:
+                return False
             now = await tx.now()
-            changes = [
-                Change(
-                    message,
-                    rules.expire_lease(
-                        message,
-                        repeatable=self._is_repeatable(message),
-                        now=now,
-                        jitter=random.random(),  # noqa: S311 - no secret
-                    ),
-                )
-                for message in found
-            ]
-            applied = await tx.apply(changes)
+            expired = [Change(message, rules.expire(message, now=now)) for message in late]
+            applied = await tx.apply([*(self._expire_lease(message, now) for message in leased), *expired])
         for change in applied:
-            log.warning("lease of a message expired", message=change.after.id, state=change.after.state)
-            self._tell(change.after.target_id)
-        return len(found) == MAX_REAPED
+            self._note_expired(change)
+        return MAX_REAPED in {len(leased), len(late)}
 
-    async def _expire_messages(self) -> bool:
-        async with self._store.begin() as tx:
-            found = await tx.lock_expired_messages(limit=MAX_REAPED)
-            now = await tx.now()
-            applied = await tx.apply([Change(message, rules.expire(message, now=now)) for message in found])
-        for change in applied:
-            log.info("queued message expired", message=change.after.id, target=change.after.target_id)
-        return len(found) == MAX_REAPED
+    def _expire_lease(self, message: QueuedMessage, now: datetime) -> Change:
+        after = rules.expire_lease(
+            message,
+            repeatable=self._is_repeatable(message),
+            now=now,
+            jitter=random.random(),  # noqa: S311 - no secret
+        )
+        return Change(message, after)
+
+    def _note_expired(self, change: Change) -> None:
+        before, after = change.before, change.after
+        if before.state is MessageState.DISPATCHING:
+            log.warning("lease of a message expired", message=after.id, state=after.state)
+            self._tell(after.target_id)
+        else:
+            log.info("queued message expired", message=after.id, target=after.target_id)
 
     async def _settle_batch(self, batch: Sequence[_Settlement]) -> Sequence[None]:
         async with self._store.begin() as tx:
