@@ -12,7 +12,7 @@ PAUSE = 0.02
 """Seconds between two checks of the condition."""
 
 
-async def eventually(question: Callable[[], T | Awaitable[T]], *, within: float = 5.0) -> T:
+async def eventually(question: Callable[[], T | Awaitable[T]], *, within: float = 20.0) -> T:
     """Call `question` until its answer is truthy and return that; fail with the last answer after `within` seconds."""
     deadline = time.monotonic() + within
     while True:

@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
-from math import inf
 from typing import Generic, Self, TypeVar
 
 import structlog
@@ -60,7 +59,6 @@ class FeedReader(Generic[T]):
         self._open_stream = open_stream
         self._backoff = backoff
         self._silence_limit = silence_limit
-        self._silence_seconds = -inf if silence_limit is None else silence_limit.total_seconds()
         self._ends_outage = ends_outage
         self._on_error = on_error
         self._monotonic = monotonic
@@ -69,8 +67,8 @@ class FeedReader(Generic[T]):
 
     def is_fresh(self, within: timedelta | None = None) -> bool:
         """Whether a message arrived within the given time; by default the silence limit, without which: no."""
-        limit = self._silence_seconds if within is None else within.total_seconds()
-        return self._monotonic() - self._received_at <= limit
+        limit = self._silence_limit if within is None else within
+        return limit is not None and self._monotonic() - self._received_at <= limit.total_seconds()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncIterator[T]]:

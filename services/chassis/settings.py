@@ -59,9 +59,6 @@ ROLE_PREFIX = "molecule"
 RolePrefix = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 """A prefix with which the name of every role is a PostgreSQL identifier."""
 
-PoolSize = Annotated[int, Field(ge=2, le=100)]
-"""Connections in a pool: with two, a statement that waits for a lock does not keep every other one waiting."""
-
 
 DURATION_UNITS = {"DAYS": timedelta(days=1), "HOURS": timedelta(hours=1)}
 """Units of time spans by the last word of the variable; all others are in seconds."""
@@ -165,7 +162,7 @@ class DatabaseSettings(ChassisSettings):
     role_prefix: RolePrefix = Field(default=ROLE_PREFIX, validation_alias="DATABASE_ROLE_PREFIX")
     """Beginning of the names of the database roles: planes that share a server need different ones."""
 
-    database_pool_size: PoolSize = Field(default=10, validation_alias="DATABASE_POOL_SIZE")
+    database_pool_size: int = Field(default=10, ge=2, le=100, validation_alias="DATABASE_POOL_SIZE")
     """Connections in the pool of each service but the provisioner, 2 to 100; locks and notifications use a few more."""
 
 
