@@ -261,7 +261,7 @@ async def test_a_stream_to_a_busy_agent_is_refused_with_a_retry_time_and_leaves_
         assert (row.status, row.error_detail) == ("error", "workspace agent busy — retry after a short backoff")
 
 
-@pytest.mark.covers("A2A-27", "A2A-34")
+@pytest.mark.covers("A2A-27", "A2A-34", "A2A-37")
 async def test_a_busy_agent_with_a_native_session_is_reported_as_such(proxy, gateway):
     async with serve_agent(BusyAgent()) as agent:
         declared = registry_pb2.Declarations(capabilities={"session": True})

@@ -48,6 +48,12 @@ def test_an_adapter_declares_idempotent_delivery_by_default():
     assert echo.Adapter(HERE).idle_timeout_override() is None
 
 
+@pytest.mark.covers("A2A-37")
+def test_only_an_adapter_with_a_queue_of_its_own_declares_a_session():
+    assert native.Adapter(HERE).capabilities().to_dict()["session"] is True
+    assert echo.Adapter(HERE).capabilities().to_dict()["session"] is False
+
+
 @pytest.mark.covers("AGT-02")
 def test_the_capabilities_of_one_adapter_do_not_change_those_of_another():
     before = echo.Adapter(HERE).capabilities()
