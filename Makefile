@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUNTIME_STAMP := .venv/.installed-runtime
 DEV_STAMP := .venv/.installed
-PACKAGES := services gateway protos deploy molecule_agent molecule_cli molecule_http
+PACKAGES := services gateway protos deploy molecule_agent molecule_cli molecule_http molecule_a2a
 
 .DEFAULT_GOAL := help
 .PHONY: help install up down status test mutants check e2e protos migrate settings states promises bench bench-registry bench-delivery chaos

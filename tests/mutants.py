@@ -55,6 +55,7 @@ PACKAGES = (
     "molecule_agent",
     "molecule_cli",
     "molecule_http",
+    "molecule_a2a",
     "bench",
     "chaos",
     "tests",

@@ -21,6 +21,7 @@ FOLDERS = {
     "molecule_agent",
     "molecule_cli",
     "molecule_http",
+    "molecule_a2a",
     "deploy",
     "bench",
     "chaos",

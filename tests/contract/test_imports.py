@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 
-PACKAGES = ("services", "gateway", "protos", "deploy", "molecule_agent", "molecule_cli", "molecule_http")
+PACKAGES = ("services", "gateway", "protos", "deploy", "molecule_agent", "molecule_cli", "molecule_http", "molecule_a2a")
 
 VIOLATIONS = {
     "Services do not import each other": ("services/registry/directory/queries.py", "import services.auth.model"),
@@ -36,6 +36,8 @@ VIOLATIONS = {
         "molecule_http/upgrades.py",
         "import molecule_http.connection",
     ),
+    "The conversion of A2A knows the protocol only": ("molecule_a2a/parts.py", "import a2a.types"),
+    "Inside the conversion of A2A": ("molecule_a2a/parts.py", "import molecule_a2a.tasks"),
     "The command line talks REST, and starts the deployment": ("molecule_cli/rest.py", "import gateway.errors"),
     "Nothing imports the deployment but the command line": ("gateway/limits.py", "import deploy.up"),
     "Callers of auth": ("services/registry/directory/queries.py", "import protos.auth.v1.auth_pb2"),
