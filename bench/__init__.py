@@ -14,5 +14,6 @@ See docs/performance.md.
 | `heartbeats`    | a process that sends the heartbeats of many agents                  |
 | `feed_latency`  | the time from a heartbeat to the event that a subscriber receives   |
 | `sweeps`        | the cost of the sweeps that look for silent agents                  |
+| `conversion`    | the conversion between A2A 0.3 and 1.0, in microseconds             |
 | `process_cost`  | the processor time and memory of processes                          |
 """
