@@ -35,6 +35,9 @@ from services.registry.app import service as registry
 SERVICES_IN_START_ORDER: tuple[Service[Any], ...] = (auth, registry, provisioner, a2a_proxy)
 """Each service is started before its callers, as in `deploy.processes`."""
 
+ANSWER_TIMEOUT = httpx.Timeout(40, connect=5)
+"""Seconds until a request of the client fails. The plane may stop an agent for 30 s before it answers."""
+
 
 class Plane:
     """A plane that runs within an `async with`."""
@@ -155,7 +158,7 @@ class Plane:
             settings = self._build_settings(home)
             async with (
                 self._start_services(settings, home, logs),
-                httpx.AsyncClient(base_url=settings.url, trust_env=False) as self.http,
+                httpx.AsyncClient(base_url=settings.url, timeout=ANSWER_TIMEOUT, trust_env=False) as self.http,
             ):
                 self.url = settings.url
                 await wait_until_ready(
