@@ -14,7 +14,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-FOLDERS = ("services", "gateway", "protos", "deploy", "molecule_agent", "molecule_cli", "molecule_http", "molecule_a2a", "chaos")
+FOLDERS = (
+    "services",
+    "gateway",
+    "protos",
+    "deploy",
+    "molecule_agent",
+    "molecule_cli",
+    "molecule_http",
+    "molecule_a2a",
+    "chaos",
+)
 
 RULES = Path("services/a2a_proxy/queue/rules.py")
 

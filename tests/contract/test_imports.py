@@ -11,7 +11,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 
-PACKAGES = ("services", "gateway", "protos", "deploy", "molecule_agent", "molecule_cli", "molecule_http", "molecule_a2a")
+PACKAGES = (
+    "services",
+    "gateway",
+    "protos",
+    "deploy",
+    "molecule_agent",
+    "molecule_cli",
+    "molecule_http",
+    "molecule_a2a",
+)
 
 VIOLATIONS = {
     "Services do not import each other": ("services/registry/directory/queries.py", "import services.auth.model"),

@@ -10,7 +10,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-SOURCES = ("services", "gateway", "deploy", "molecule_agent", "molecule_cli", "molecule_http", "molecule_a2a", "bench", "chaos")
+SOURCES = (
+    "services",
+    "gateway",
+    "deploy",
+    "molecule_agent",
+    "molecule_cli",
+    "molecule_http",
+    "molecule_a2a",
+    "bench",
+    "chaos",
+)
 
 BANNED_WORDS = frozenset(
     {
