@@ -59,7 +59,10 @@ class PlaneClient:
         try:
             yield
         except httpx.ConnectError:
-            message = f"no plane answers at {self._client.base_url}: start it with make up, or set MOLECULE_URL"
+            message = (
+                f"no plane answers at {self._client.base_url}: start it with make up,"
+                " or set MOLECULE_HOME, PORT or MOLECULE_URL as for make up"
+            )
             raise CliError(message) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             message = f"talking to {self._client.base_url} failed: {error or type(error).__name__}"

@@ -21,7 +21,7 @@ class CliSettings(EnvironmentSettings):
     """URL of the gateway; unset: that of the plane on this machine."""
 
     port: int | None = Field(default=None, ge=1, le=65535)
-    """Port of a gateway on this machine; unset: that of the plane that runs in MOLECULE_HOME, or 8080."""
+    """Port of a gateway on this machine; unset: that of the plane in MOLECULE_HOME, or 8080."""
 
     molecule_home: Path = Path("~/.molecule")
     """The home of a plane on this machine, as given to `molecule up`."""
@@ -31,10 +31,18 @@ class CliSettings(EnvironmentSettings):
 
     @property
     def url(self) -> str:
-        """The gateway's address, without a final slash."""
+        """The gateway's address, without a final slash.
+
+        Raises `CliError` if only MOLECULE_HOME is set and no plane runs there: another plane may use the default port.
+        """
         if self.molecule_url or self.port:
             return (self.molecule_url or f"http://127.0.0.1:{self.port}").rstrip("/")
-        return _find_running_plane(self.molecule_home) or f"http://127.0.0.1:{DEFAULT_PORT}"
+        if found := _find_running_plane(self.molecule_home):
+            return found
+        if "molecule_home" in self.model_fields_set:
+            message = f"no plane runs in {self.molecule_home}: start it with make up"
+            raise CliError(message)
+        return f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
 def load_settings() -> CliSettings:

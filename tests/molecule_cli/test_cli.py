@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from molecule_cli import settings
 from tests.molecule_cli import own_process
 from tests.molecule_cli.in_process import molecule
 from tests.molecule_cli.plane_app import (
@@ -126,10 +127,27 @@ def test_the_error_for_an_unknown_id_is_the_answer_of_the_plane(url):
 
 
 def test_the_error_without_a_plane_says_how_to_start_one(free_port):
-    expected = f"no plane answers at http://127.0.0.1:{free_port}: start it with make up, or set MOLECULE_URL"
+    expected = (
+        f"no plane answers at http://127.0.0.1:{free_port}: start it with make up,"
+        " or set MOLECULE_HOME, PORT or MOLECULE_URL as for make up"
+    )
 
     assert error_line(molecule("send", "lead", "hello", PORT=str(free_port))) == expected
     assert error_line(own_process.molecule("status", PORT=str(free_port))) == expected
+
+
+@pytest.mark.covers("OPS-14")
+def test_a_home_without_a_plane_never_means_the_plane_at_the_default_port(monkeypatch, url, tmp_path):
+    port = int(url.rpartition(":")[2])
+    monkeypatch.setattr(settings, "DEFAULT_PORT", port)
+
+    assert molecule("status", HOME=str(tmp_path)).returncode == 0
+    assert molecule("status", HOME=str(tmp_path), MOLECULE_HOME="").returncode == 0
+    assert error_line(molecule("status", MOLECULE_HOME=str(tmp_path))) == (
+        f"no plane runs in {tmp_path}: start it with make up"
+    )
+    assert molecule("status", MOLECULE_HOME=str(tmp_path), PORT=str(port)).returncode == 0
+    assert molecule("status", MOLECULE_HOME=str(tmp_path), MOLECULE_URL=url).returncode == 0
 
 
 def test_the_error_for_a_wrong_token_names_the_variable(plane, url):
