@@ -82,8 +82,9 @@ define make_environment
   || { echo "molecule: $(PYTHON) is not Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 @$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
   || { echo "molecule: $(PYTHON) comes without venv; on Debian: apt install python3-venv, or make PYTHON=..." >&2; exit 1; }
-@$(PYTHON) -m venv .venv \
+@echo "molecule: creating .venv" && $(PYTHON) -m venv .venv \
   && $(BIN)/python -m deploy.installer $(1) \
+  && echo "molecule: compiling the packages, which may take minutes" \
   && $(BIN)/python -m compileall -q $(PACKAGES) \
   || { echo "molecule: the packages could not be installed; the lines above say why" >&2; exit 1; }
 endef
