@@ -94,6 +94,9 @@ def cancel(workspace: Workspace, delegation: Delegation) -> None:
     with plane_client.open_plane(settings.load_settings()) as plane:
         answer = _request(plane, "POST", workspace, delegation, "/cancel")
         names = workspaces.read_names(plane)
+    if not answer["cancelled"] and not answer["not_stopped"]:
+        terminal.print_line(f"already {answer['status']}; nothing to cancel")
+        return
     count = len(answer["cancelled"])
     terminal.print_line(f"{answer['status']}: {count} {'delegation' if count == 1 else 'delegations'} ended")
     if answer["not_stopped"]:

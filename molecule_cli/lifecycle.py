@@ -37,7 +37,7 @@ def pause(workspace: Workspace) -> None:
     answer = _send_command(workspace, "POST", "/pause")
     suffix = "; their instances stop when a provisioner is connected" if answer.get("stops_later") else ""
     terminal.print_line(
-        f"paused: {answer['paused_count']} of the team{suffix}; molecule resume {workspace} starts them again"
+        f"paused: {_count_workspaces(answer['paused_count'])}{suffix}; molecule resume {workspace} starts them again"
     )
 
 
@@ -45,7 +45,7 @@ def resume(workspace: Workspace) -> None:
     """Start a paused workspace again, and those below it that are paused as well."""
     answer = _send_command(workspace, "POST", "/resume")
     terminal.print_line(
-        f"{answer['status']}: {answer['resumed_count']} of the team; molecule status shows when they are online"
+        f"{answer['status']}: {_count_workspaces(answer['resumed_count'])}; molecule status shows when they are online"
     )
 
 
@@ -117,3 +117,7 @@ def _explain(refusal: PlaneRefusal) -> str:
 
 def _format_flag(flag: bool) -> str | None:  # noqa: FBT001 - the flag is what the function formats
     return "true" if flag else None
+
+
+def _count_workspaces(count: int) -> str:
+    return f"{count} {'workspace' if count == 1 else 'workspaces'}"

@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -15,7 +14,10 @@ from molecule_cli import queue_tables, terminal, workspaces
 from molecule_cli.errors import CliError, PlaneRefusal
 from molecule_cli.next_steps import add_next_step, explain_refusals
 
-app = typer.Typer(no_args_is_help=True, help="Accepted messages: which wait, which were not delivered, the accounts.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Accepted messages: those that wait, those that were not delivered, and counts for each state.",
+)
 
 PATH = "/admin/a2a-queue"
 
@@ -38,11 +40,17 @@ TIMES = {
 NEXT_STEPS = (
     ("queue item is dispatching", "it is being delivered, so wait for the outcome"),
     ("queue item is queued", "it will be delivered; molecule queue drop prevents that"),
-    ("queue item is ", "it has ended, so send it again if it is needed"),
     ("queue item not found", "molecule queue list shows the ids"),
     ("invalid queue ID", "molecule queue list shows the ids"),
 )
 """The advice for a refusal, by the beginning of its text."""
+
+ENDED_STEPS = {
+    "requeue": "it has ended, so send it again if it is needed",
+    "resolve": "it has ended; there is nothing to resolve",
+    "drop": "it has ended; there is nothing to drop",
+}
+"""The advice for a command about a message that has ended, by the last part of its path."""
 
 REFUSED_MESSAGE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
 """Refusals that concern one message; the command goes on with the next one."""
@@ -61,6 +69,16 @@ def list_(
     """
     Show accepted messages, without their contents.
 
+    States:
+    queued       it waits; WHY says for what
+    dispatching  it is being sent, or an agent that polls has fetched it
+    completed    the agent answered, or an operator resolved it
+    dead         it was not delivered; requeue or drop it
+    unknown      the agent may have received it; resolve, requeue or drop it
+    expired      its time to be delivered has passed
+    dropped      an operator dropped it, or its target was removed
+
+    docs/delivery.md explains the states and the reasons to wait.
     Those that need a decision: [bold]molecule queue list --status dead,unknown[/].
     """
     from molecule_cli import plane_client, settings, tables
@@ -87,7 +105,7 @@ def show(message: Message, *, as_json: AsJson = False) -> None:
     from molecule_cli import plane_client, settings, tables
 
     with plane_client.open_plane(settings.load_settings()) as plane:
-        with explain_refusals(partial(add_next_step, steps=NEXT_STEPS)):
+        with explain_refusals(_explain_refusal):
             found = plane.request("GET", _build_path(message))
         names = {} if as_json else workspaces.read_names(plane)
     if as_json:
@@ -185,11 +203,17 @@ def _change_each(messages: Sequence[str], verb: str, *, body: object, result: st
                 if refusal.status not in REFUSED_MESSAGE:
                     raise
                 refused = True
-                terminal.print_line(f"molecule: {message}: {add_next_step(refusal, NEXT_STEPS)}", to_stderr=True)
+                terminal.print_line(f"molecule: {message}: {_explain_refusal(refusal, verb)}", to_stderr=True)
             else:
                 terminal.print_line(f"{message} {result}")
     if refused:
         raise typer.Exit(1)
+
+
+def _explain_refusal(refusal: PlaneRefusal, verb: str = "") -> str:
+    """Return the reason of a refusal with the next step; the plane calls a message a queue item."""
+    steps = [*NEXT_STEPS, ("queue item is ", ENDED_STEPS.get(verb, ""))]
+    return add_next_step(refusal, steps).replace("queue item", "message", 1)
 
 
 def _confirm(question: str, *, yes: bool) -> None:

@@ -7,58 +7,47 @@ from molecule_cli.tables import Cell, Column, Row
 
 SCHEDULE_COLUMNS = (
     Column("NAME", flexible=True),
-    Column("CRON"),
-    Column("ZONE"),
-    Column("ENABLED"),
+    Column("CRON", flexible=True),
+    Column("ZONE", flexible=True),
     Column("NEXT"),
-    Column("LAST"),
-    Column("RUNS"),
     Column("RESULT"),
-    Column("ID"),
 )
 
 RUN_COLUMNS = (Column("AT"), Column("STATUS"), Column("TOOK"), Column("ERROR", flexible=True))
 
 HEALTH_COLUMNS = (
     Column("NAME", flexible=True),
-    Column("ENABLED"),
     Column("LAST"),
-    Column("NEXT"),
-    Column("RUNS"),
     Column("RESULT"),
     Column("ERROR", flexible=True),
-    Column("ID"),
 )
 
 PUNCTUALITY_COLUMNS = (
     Column("WORKSPACE", flexible=True),
     Column("SCHEDULE", flexible=True),
-    Column("CRON"),
     Column("STATUS"),
     Column("LAST"),
     Column("NEXT"),
-    Column("ID"),
 )
+
+DISABLED = "disabled"
+"""Shown in place of the result or the next time of a schedule that is not enabled."""
 
 COLOURS = {"ok": "green", "error": "red", "stale": "red", "skipped": "yellow"}
 
 FAILURES = frozenset({"error", "stale"})
-"""Results of the last run that need somebody's attention."""
+"""Results of the last run that an operator must look at."""
 
 
 def build_schedule_rows(schedules: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
-    """Yield one row for each schedule."""
+    """Yield one row for each schedule; one without a name is shown with its id."""
     for one in schedules:
         yield (
-            one["name"],
+            one["name"] or one["id"],
             one["cron_expr"],
             one["timezone"],
-            _format_flag(one["enabled"]),
-            _format_time(one["next_run_at"]),
-            _format_time(one["last_run_at"]),
-            str(one["run_count"]),
+            _format_minute(one["next_run_at"]) if one["enabled"] else DISABLED,
             _build_result(one["last_status"]),
-            one["id"],
         )
 
 
@@ -88,28 +77,22 @@ def build_health_rows(schedules: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
     """Yield one row for each schedule of one workspace."""
     for one in schedules:
         yield (
-            one["name"],
-            _format_flag(one["enabled"]),
-            _format_time(one["last_run_at"]),
-            _format_time(one["next_run_at"]),
-            str(one["run_count"]),
-            _build_result(one["last_status"]),
+            one["name"] or one["id"],
+            _format_minute(one["last_run_at"]),
+            _build_result(one["last_status"] if one["enabled"] else DISABLED),
             one["last_error"],
-            one["id"],
         )
 
 
 def build_punctuality_rows(schedules: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
-    """Yield one row for each schedule of all workspaces."""
+    """Yield one row for each schedule of all workspaces; one that is disabled has no next time."""
     for one in schedules:
         yield (
             one["workspace_name"],
-            one["schedule_name"],
-            one["cron_expr"],
-            _build_result(one["status"]),
-            _format_time(one["last_run_at"]),
-            _format_time(one["expected_next_run"]),
-            one["schedule_id"],
+            one["schedule_name"] or one["schedule_id"],
+            _build_result(one["status"] if one["expected_next_run"] else DISABLED),
+            _format_minute(one["last_run_at"]),
+            _format_minute(one["expected_next_run"]),
         )
 
 
@@ -130,3 +113,7 @@ def _format_flag(flag: object) -> str:
 
 def _format_time(time: str | None) -> str:
     return f"{time[:19]}Z" if time else "-"
+
+
+def _format_minute(time: str | None) -> str:
+    return f"{time[:16]}Z" if time else "-"

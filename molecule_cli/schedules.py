@@ -109,7 +109,10 @@ def edit(
         path = _build_path(plane, workspace)
         found = _find_schedule(plane, path, schedule)
         _request(plane, "PATCH", f"{path}/{found['id']}", body=changes)
-    terminal.print_line("updated; molecule schedules list shows when it runs next")
+    if found["enabled"] if enabled is None else enabled:
+        terminal.print_line("updated; molecule schedules list shows when it runs next")
+    else:
+        terminal.print_line("updated; it is disabled and does not run")
 
 
 @app.command()

@@ -57,6 +57,7 @@ def send(
     Exit codes:
     0 the agent answered
     1 the message was refused, not sent or not delivered, or its answer is lost
+    2 the command was called with wrong arguments
     3 the task failed, or was rejected or canceled
     4 the agent needs input or authorisation
     5 the message is accepted, but the answer is not there yet

@@ -50,6 +50,8 @@ class DelegationPlane(FakePlane):
     def __init__(self) -> None:
         super().__init__()
         self.rows = [ROW]
+        self.status = "cancelled"
+        self.cancelled = [CANCELLED]
         self.not_stopped: list[dict[str, str]] = []
 
     def app(self):
@@ -73,8 +75,8 @@ class DelegationPlane(FakePlane):
         return JSONResponse(DELEGATION)
 
     async def cancel(self, _: Request) -> Response:
-        answer = {"delegation_id": ID, "status": "cancelled", "cancelled": [CANCELLED], "not_stopped": self.not_stopped}
-        return JSONResponse(answer)
+        ended = {"cancelled": self.cancelled, "not_stopped": self.not_stopped}
+        return JSONResponse({"delegation_id": ID, "status": self.status, **ended})
 
 
 @pytest.fixture
@@ -136,3 +138,12 @@ def test_agents_that_were_not_stopped_are_a_failure_that_names_them(plane, url):
 
     assert result.returncode == 1
     assert result.stderr == (f"molecule: still at work, because they could not be told to stop: writer ({ID})\n")
+
+
+@pytest.mark.covers("TTY-12")
+def test_the_cancellation_of_an_ended_delegation_says_so(plane, url):
+    plane.status, plane.cancelled = "completed", []
+
+    result = run_command("delegations", "cancel", "lead", ID, url=url)
+
+    assert (result.returncode, result.stdout) == (0, "already completed; nothing to cancel\n")

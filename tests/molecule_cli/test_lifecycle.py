@@ -67,14 +67,14 @@ def url(plane):
             ["pause", "lead"],
             ("POST", f"/workspaces/{LEAD}/pause", {}),
             (
-                "paused: 2 of the team; their instances stop when a provisioner is connected; "
+                "paused: 2 workspaces; their instances stop when a provisioner is connected; "
                 "molecule resume lead starts them again"
             ),
         ),
         (
             ["resume", "lead"],
             ("POST", f"/workspaces/{LEAD}/resume", {}),
-            "provisioning: 2 of the team; molecule status shows when they are online",
+            "provisioning: 2 workspaces; molecule status shows when they are online",
         ),
         (
             ["hibernate", "lead", "--force"],

@@ -19,6 +19,7 @@ from tests.molecule_cli.test_cli import error_line
 
 DEAD = "0d1c1c0e-0000-4000-8000-00000000000d"
 QUEUED = "0d1c1c0e-0000-4000-8000-00000000000a"
+ENDED = "0d1c1c0e-0000-4000-8000-00000000000e"
 
 ITEM = {
     "queue_id": DEAD,
@@ -109,6 +110,8 @@ class QueuePlane(FakePlane):
             return JSONResponse(ITEM | {"status": "queued"})
         if id_ == QUEUED:
             return JSONResponse({"error": "queue item is queued", "status": "queued"}, 409)
+        if id_ == ENDED:
+            return JSONResponse({"error": "queue item is dropped", "status": "dropped"}, 409)
         return JSONResponse({"error": "queue item not found"}, 404)
 
 
@@ -195,7 +198,7 @@ def test_json_output_is_the_answer_of_the_plane(plane, url):
 
 
 def test_an_unknown_id_names_the_command_that_lists_ids(url):
-    expected = "queue item not found: molecule queue list shows the ids"
+    expected = "message not found: molecule queue list shows the ids"
 
     assert error_line(run_command("queue", "show", "nothing", url=url)) == expected
 
@@ -227,9 +230,27 @@ def test_a_refused_message_does_not_keep_the_others_from_their_command(plane, ur
     assert result.returncode == 1
     assert result.stdout == f"{DEAD} queued again\n"
     assert result.stderr.splitlines() == [
-        "molecule: nothing: queue item not found: molecule queue list shows the ids",
-        f"molecule: {QUEUED}: queue item is queued: it will be delivered; molecule queue drop prevents that",
+        "molecule: nothing: message not found: molecule queue list shows the ids",
+        f"molecule: {QUEUED}: message is queued: it will be delivered; molecule queue drop prevents that",
     ]
+
+
+@pytest.mark.parametrize(
+    ("verb", "step"),
+    [
+        ("requeue", "it has ended, so send it again if it is needed"),
+        ("resolve", "it has ended; there is nothing to resolve"),
+        ("drop", "it has ended; there is nothing to drop"),
+    ],
+)
+def test_only_requeue_advises_to_send_a_message_that_has_ended_again(url, verb, step):
+    assert error_line(run_command("queue", verb, ENDED, url=url)) == f"{ENDED}: message is dropped: {step}"
+
+
+def test_the_help_of_the_list_explains_every_state(url):
+    words = run_command("queue", "list", "--help", url=url).stdout.split()
+
+    assert {*queue_tables.STATES, "docs/delivery.md"} <= set(words)
 
 
 def test_a_wrong_token_ends_the_command_at_once(plane, url):

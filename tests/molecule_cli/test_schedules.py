@@ -129,8 +129,8 @@ def test_schedules_are_listed(url):
     line = run_command("schedules", "list", "lead", url=url).stdout.splitlines()[1]
 
     assert line.split() == [
-        *("morning", "news", "30", "8", "*", "*", "*", "Europe/Berlin", "yes"),
-        *("2026-05-02T06:30:00Z", "2026-05-01T06:30:00Z", "3", "error", ID),
+        *("morning", "news", "30", "8", "*", "*", "*", "Europe/Berlin"),
+        *("2026-05-02T06:30Z", "error"),
     ]
     assert json.loads(run_command("schedules", "list", LEAD, "--json", url=url).stdout) == [SCHEDULE]
 
@@ -211,7 +211,21 @@ def test_only_what_is_given_is_changed(plane, url):
     result = run_command("schedules", "edit", "lead", "morning news", "--cron", "0 9 * * *", "--disable", url=url)
 
     assert plane.asked == [("PATCH", {"cron_expr": "0 9 * * *", "enabled": False})]
-    assert result.stdout == "updated; molecule schedules list shows when it runs next\n"
+    assert result.stdout == "updated; it is disabled and does not run\n"
+
+
+@pytest.mark.parametrize(
+    ("is_enabled", "words", "output"),
+    [
+        (True, ["--prompt", "news?"], "updated; molecule schedules list shows when it runs next\n"),
+        (False, ["--prompt", "news?"], "updated; it is disabled and does not run\n"),
+        (False, ["--enable"], "updated; molecule schedules list shows when it runs next\n"),
+    ],
+)
+def test_an_edit_tells_whether_the_schedule_runs(plane, url, is_enabled, words, output):
+    plane.schedules = [SCHEDULE | {"enabled": is_enabled}]
+
+    assert run_command("schedules", "edit", "lead", ID, *words, url=url).stdout == output
 
 
 def test_an_edit_without_changes_is_refused(plane, url):
@@ -259,3 +273,32 @@ def test_a_failed_schedule_that_is_disabled_is_no_failure(plane, url):
     plane.health = [FAILED | {"enabled": False}]
 
     assert run_command("schedules", "health", "lead", url=url).returncode == 0
+
+
+@pytest.mark.covers("TTY-13")
+@pytest.mark.parametrize("words", [["list", "lead"], ["health", "lead"], ["health"]])
+def test_a_disabled_schedule_is_shown_as_disabled(plane, url, words):
+    disabled = {"enabled": False, "next_run_at": None, "last_run_at": None}
+    plane.schedules, plane.health = [SCHEDULE | disabled], [HEALTH | disabled | {"last_status": "", "last_error": ""}]
+    plane.punctuality = [STALE | {"status": "never_run", "last_run_at": None, "expected_next_run": None}]
+
+    result = run_command("schedules", *words, url=url)
+
+    assert result.returncode == 0
+    assert "disabled" in result.stdout
+    assert "never_run" not in result.stdout
+
+
+@pytest.mark.parametrize("words", [["list", "lead"], ["health", "lead"], ["health"]])
+def test_a_table_of_schedules_fits_a_terminal_of_80_columns(url, words):
+    lines = run_command("schedules", *words, url=url).stdout.splitlines()
+
+    assert max(len(line) for line in lines) <= 80
+
+
+@pytest.mark.parametrize("words", [["list", "lead"], ["health", "lead"], ["health"]])
+def test_a_schedule_without_a_name_is_shown_with_its_id(plane, url, words):
+    plane.schedules, plane.health = [SCHEDULE | {"name": ""}], [FAILED | {"name": ""}]
+    plane.punctuality = [STALE | {"schedule_name": ""}]
+
+    assert ID in run_command("schedules", *words, url=url).stdout
