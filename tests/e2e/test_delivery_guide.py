@@ -119,6 +119,8 @@ async def test_an_agent_fetches_and_answers_a_message_as_the_page_says(empty_pla
     plane = empty_plane
     reader = await register(plane, "reader")
     own = {"WORKSPACE_ID": reader["id"], "TOKEN": reader["token"]}
+    registered = await run_block(plane, "register", **own)
+    alive = await run_block(plane, "heartbeat", **own)
     sent = await send(plane, reader["id"])
 
     [first] = await run_block(plane, "fetch", **own)
@@ -129,6 +131,7 @@ async def test_an_agent_fetches_and_answers_a_message_as_the_page_says(empty_pla
     [second] = await run_block(plane, "fetch", **own)
     done = await run_block(plane, "ack", **own, ID=second["id"], RECEIPT=second["receipt"])
 
+    assert (registered["status"], registered["delivery_mode"], alive["status"]) == ("registered", "poll", "ok")
     assert (first["id"], set(first)) == (sent, set(json.loads(re.findall(r"^\[\{.*\}\]$", PAGE, re.MULTILINE)[0])[0]))
     assert extended["lease_expires_at"] > first["lease_expires_at"]
     assert (returned["status"], late) == ("returned", {"error": "receipt is stale: the lease has ended"})
