@@ -6,8 +6,10 @@ import json
 import pytest
 
 from protos.registry.v1 import registry_pb2
+from services.a2a_proxy.delegations.messages import CANCEL_LABEL
 from services.chassis.errors import ServiceError
 from tests.a2a_proxy.delegations.workspaces import TaskAgent, read_token
+from tests.a2a_proxy.queue.queue_agents import list_queued
 from tests.agents import EchoAgent, SlowAgent, serve_agent
 from tests.waiting import eventually
 
@@ -52,7 +54,7 @@ async def test_a_waiting_task_that_is_cancelled_never_starts(proxy, client, work
 
 @pytest.mark.covers("BEY-10")
 async def test_a_cancelled_tree_ends_and_says_which_agents_could_not_be_stopped(client, workspaces):
-    async with serve_agent(SlowAgent()) as slow:
+    async with serve_agent(SlowAgent()) as slow, serve_agent(TaskAgent()) as leaf:
         root_source, root_target = workspaces.make(slow), workspaces.make(slow)
         root = await client.delegate(root_source, root_target)
         await slow.asked.wait()
@@ -62,12 +64,15 @@ async def test_a_cancelled_tree_ends_and_says_which_agents_could_not_be_stopped(
             tree.append(await client.delegate(root_target, middle, lineage_token=token))
             await eventually(lambda place=place: len(slow.bodies) == place + 2)
         for middle in middles:
-            tree += [await client.delegate(middle, workspaces.make()) for _ in range(3)]
+            leaves = [workspaces.make(leaf if middle is middles[0] and place == 0 else None) for place in range(3)]
+            tree += [await client.delegate(middle, one) for one in leaves]
+        await eventually(lambda: leaf.asked)
 
         answer = await client.cancel(root_source, root.delegation_id)
 
         assert {one.delegation_id for one in answer.cancelled} == {one.delegation_id for one in tree}
         assert {one.target_id for one in answer.not_stopped} == {root_target, *middles}
+        await eventually(lambda: leaf.cancelled == ["task-1"])
         slow.go.set()
         later = await client.delegate(root_source, root_target)
         await eventually(lambda: client.has_status(later, "completed"))
@@ -92,6 +97,12 @@ async def test_an_agent_that_is_away_is_told_to_stop_on_its_return(proxy, client
         made = await work_on_task(client, workspaces, agent)
         proxy.registry.set_workspace(made.target_id, status=registry_pb2.WORKSPACE_STATUS_PAUSED)
         await client.cancel(made.source_id, made.delegation_id)
+
+        async def has_cancellation() -> bool:
+            return CANCEL_LABEL in {message.caller_label for message in await list_queued(proxy, made.target_id)}
+
+        await eventually(has_cancellation)
+        assert agent.cancelled == []
         workspaces.bring_online(made.target_id, agent)
         await eventually(lambda: agent.cancelled == ["task-1"])
 

@@ -5,7 +5,10 @@ import json
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
+from services.a2a_proxy.delegations.tables import DELEGATIONS
+from services.a2a_proxy.queue.tables import QUEUED_MESSAGES
 from services.chassis.errors import ServiceError
 from tests.a2a_proxy.delegations.workspaces import read_token
 from tests.agents import EchoAgent, MisbehavingAgent, SlowAgent, serve_agent
@@ -121,6 +124,35 @@ async def test_a_child_inherits_the_deadline_of_its_parent(client, workspaces, s
     assert child.deadline == parent.deadline
     left = shorter.deadline.ToDatetime() - shorter.created_at.ToDatetime()
     assert left == timedelta(seconds=5)
+
+
+@pytest.mark.covers("BEY-09")
+async def test_the_time_that_the_parent_waited_in_the_queue_counts_towards_the_deadline_of_a_child(
+    proxy, client, workspaces, slow
+):
+    ada, bob, eve = workspaces.make(slow), workspaces.make(), workspaces.make(slow)
+    parent = await client.delegate(ada, bob, deadline_seconds=60)
+    await pass_time(proxy, parent.delegation_id, timedelta(seconds=40))
+    workspaces.bring_online(bob, slow)
+    await slow.asked.wait()
+
+    child = await client.delegate(bob, eve, deadline_seconds=300)
+
+    left = child.deadline.ToDatetime() - child.created_at.ToDatetime()
+    assert timedelta() < left <= timedelta(seconds=20)
+    found = await client.get(ada, parent.delegation_id)
+    assert child.deadline == found.deadline
+
+
+async def pass_time(proxy, delegation_id, time):
+    """Move the times of a delegation and of its message into the past, as if it had waited for that long."""
+    async with proxy.store.begin() as tx:
+        for table, names in (
+            (DELEGATIONS, ("created_at", "deadline")),
+            (QUEUED_MESSAGES, ("accepted_at", "not_before", "expires_at")),
+        ):
+            values = {name: table.c[name] - time for name in names}
+            await tx.connection.execute(sa.update(table).where(table.c.id == delegation_id).values(values))
 
 
 @pytest.mark.covers("BEY-09")
