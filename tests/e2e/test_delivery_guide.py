@@ -115,6 +115,7 @@ async def run_block(plane: Plane, title: str, **variables: str) -> Any:
     return json.loads(output)
 
 
+@pytest.mark.covers("BEY-11")
 async def test_an_agent_fetches_and_answers_a_message_as_the_page_says(empty_plane):
     plane = empty_plane
     reader = await register(plane, "reader")
