@@ -39,6 +39,7 @@ async def test_a_paused_agent_ends_and_a_resumed_one_answers_again(plane):
     await eventually(answers)
 
 
+@pytest.mark.covers("BEY-04")
 async def test_a_message_wakes_a_hibernated_agent(plane):
     workspace_id = await create(plane)
     await wait_until_online(plane, workspace_id)

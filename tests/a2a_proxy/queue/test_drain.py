@@ -142,6 +142,31 @@ async def test_a_hundred_messages_wake_their_target_once_and_are_each_delivered_
 
 
 @pytest.mark.covers("BEY-04")
+async def test_messages_between_the_claim_and_the_stop_of_their_target_are_each_delivered_once_after_the_wake(
+    proxy, sender
+):
+    async with serve_agent(WorkingAgent()) as agent:
+        still_there = {"address": agent.url, "max_concurrent_tasks": 10}
+        proxy.registry.set_workspace(TARGET, status=pb.WORKSPACE_STATUS_HIBERNATING, **still_there)
+
+        calls = [await sender.start(f"m-{number}") for number in range(10)]
+        heads = [(await sender.read(call)).head for call in calls]
+
+        assert {head.status for head in heads} == {202}
+        assert agent.message_ids == []
+        await eventually(lambda: proxy.lifecycle.woken)
+        asked = len(proxy.lifecycle.woken)
+        proxy.registry.set_workspace(TARGET, status=pb.WORKSPACE_STATUS_HIBERNATED, address="")
+        await eventually(lambda: len(proxy.lifecycle.woken) > asked)
+        proxy.registry.set_workspace(TARGET, status=pb.WORKSPACE_STATUS_ONLINE, address=agent.url, generation=2)
+        for head in heads:
+            await wait_for_state(proxy, json.loads(head.body)["queue_id"], MessageState.COMPLETED)
+        received = [id_ for id_ in agent.message_ids if not id_.startswith("restart-")]  # the plane's note of the wake
+        assert sorted(received) == sorted(f"m-{number}" for number in range(10))
+        assert proxy.lifecycle.woken == [TARGET] * 2  # once for each status; the registry starts it once
+
+
+@pytest.mark.covers("BEY-04")
 async def test_a_wake_that_fails_leaves_the_message_queued_with_the_reason(proxy, sender):
     proxy.registry.set_workspace(TARGET, status=pb.WORKSPACE_STATUS_HIBERNATED)
     proxy.lifecycle.refusal = FailedPrecondition("the image is missing")
