@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from chaos.faults import ALL_FAULTS, SHORT_FAULTS
-from chaos.report import build_lines, build_summary, save_violations
+from chaos.report import build_coverage, build_lines, build_summary, save_violations
 from chaos.run import ChaosRun
 from chaos.settings import UNLIMITED_ROUNDS, RunSettings
 
@@ -31,7 +31,8 @@ def main() -> None:
     )
     directory = Path(tempfile.mkdtemp(prefix="molecule-chaos-"))
     _print(f"seed {seed}, {given.minutes:g} minutes, {given.rate:g} messages a second; records are in {directory}")
-    run = ChaosRun(settings, SHORT_FAULTS if given.short else ALL_FAULTS, directory=directory, report=_print)
+    faults = SHORT_FAULTS if given.short else ALL_FAULTS
+    run = ChaosRun(settings, faults, directory=directory, report=_print)
     verdict = asyncio.run(run.run())
     for line in build_lines(verdict, directory=directory):
         _print(line)
@@ -39,7 +40,9 @@ def main() -> None:
         save_violations(verdict, directory / "violations")
     elif not given.keep:
         shutil.rmtree(directory, ignore_errors=True)
-    _print(build_summary(verdict, seed=seed, minutes=given.minutes, faults=run.injected))
+    if coverage := build_coverage(faults, run.injected):
+        _print(coverage)
+    _print(build_summary(verdict, seed=seed, minutes=given.minutes, faults=len(run.injected)))
     sys.exit(1 if verdict.violations else 0)
 
 

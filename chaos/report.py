@@ -1,10 +1,11 @@
 """Prints what a run did: lines of progress, the broken promises, a table, and one line of JSON."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from chaos.faults import Fault
 from chaos.model import Verdict
 
 MAX_VIOLATIONS = 20
@@ -38,8 +39,14 @@ def build_lines(verdict: Verdict, *, directory: Path) -> Iterator[str]:
         yield f"{len(verdict.violations)} broken promises; logs, records and the database are in {directory}"
 
 
+def build_coverage(faults: Iterable[Fault], injected: Collection[str]) -> str:
+    """Return the line that names the faults of a round that the run did not inject; empty if it injected each."""
+    missed = sorted({fault.name for fault in faults} - set(injected))
+    return f"not judged: {', '.join(missed)}" if missed else ""
+
+
 def build_summary(verdict: Verdict, *, seed: int, minutes: float, faults: int) -> str:
-    """Return the last line."""
+    """Return the last line; `faults` is the number of the faults that were injected."""
     figures = {name: getattr(verdict, name) for name in FIGURES}
     violations = len(verdict.violations)
     return json.dumps(

@@ -59,7 +59,8 @@ class ChaosRun:
         self._random = random.Random(settings.seed)
         self._imbalances: list[Violation] = []
         self._started_at = time.monotonic()
-        self.injected = 0
+        self.injected: list[str] = []
+        """The names of the faults that were injected, in their order."""
 
     async def run(self) -> Verdict:
         """Return the verdict."""
@@ -108,10 +109,10 @@ class ChaosRun:
                 return
 
     async def _inject(self, fault: Fault, subject: Subject) -> None:
-        """Inject a fault; one that finds the database down has nothing to break."""
-        self.injected += 1
+        """Inject a fault and record its name; one that finds the database down has nothing to break."""
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             await fault.inject(subject)
+            self.injected.append(fault.name)
 
     async def _watch(self, subject: Subject, load: Load) -> None:
         """Print how far the run is, and look whether the accounts balance at every moment."""

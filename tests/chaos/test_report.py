@@ -2,8 +2,9 @@
 
 import json
 
+from chaos.faults import KILLS, SHORT_FAULTS
 from chaos.model import Verdict, Violation
-from chaos.report import MAX_VIOLATIONS, build_lines, build_summary, save_violations
+from chaos.report import MAX_VIOLATIONS, build_coverage, build_lines, build_summary, save_violations
 
 FIGURES = ("sent", "answered", "unanswered", "accepted", "delivered", "duplicates", "unsafe_duplicates", "completed")
 
@@ -38,3 +39,10 @@ def test_of_many_broken_promises_the_first_are_printed_and_all_are_saved(tmp_pat
 
     assert len(printed) == MAX_VIOLATIONS
     assert len((tmp_path / "violations").read_text().splitlines()) == MAX_VIOLATIONS + 5
+
+
+def test_the_faults_that_a_short_run_did_not_reach_are_named():
+    injected = [fault.name for fault in SHORT_FAULTS if fault.name not in {"kill auth", "database in recovery"}]
+
+    assert build_coverage(SHORT_FAULTS, injected) == "not judged: database in recovery, kill auth"
+    assert build_coverage(KILLS, [fault.name for fault in SHORT_FAULTS]) == ""
