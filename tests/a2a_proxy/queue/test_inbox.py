@@ -8,24 +8,28 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 from google.protobuf.duration_pb2 import Duration
 
 from protos.a2a_proxy.v1 import inbox_pb2, inbox_pb2_grpc
 from protos.registry.v1 import registry_pb2 as pb
 from services.a2a_proxy.queue import rules
 from services.a2a_proxy.queue.model import MessageState, Result, WaitReason
+from services.a2a_proxy.queue.tables import QUEUED_MESSAGES
 from services.chassis import clients
 from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity, Kind
 from tests.a2a_proxy.fake_gateway import TARGET
 from tests.a2a_proxy.queue.queue_agents import list_queued, wait_for_state
 from tests.a2a_proxy.queue.queue_factory import new_id, new_message
-from tests.a2a_proxy.queue.queue_steps import accept, get, set_columns
+from tests.a2a_proxy.queue.queue_steps import accept, execute, get, set_columns
 from tests.a2a_proxy.running_proxy import RunningProxy, run_replica
 from tests.waiting import eventually
 
-STALLED_SHARE = 0.05
-"""Share of the messages that a consumer holds for longer than its lease."""
+STALLED_SHARE = 0.15
+"""Share of the batches that a consumer holds for longer than their leases."""
+
+RACED_MESSAGES = 200
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -145,17 +149,22 @@ async def test_a_lease_that_ends_without_an_acknowledgement_is_offered_again_and
     assert dead.last_error == "not acknowledged in time"
 
 
-async def test_an_extended_lease_keeps_the_message_hidden(proxy, agent):
-    (id_,) = await fill(proxy, 1)
-    (message,) = await agent.lease(seconds=1)
-    leased = await wait_for_state(proxy, id_, MessageState.DISPATCHING)
+@pytest.mark.covers("BEY-11")
+async def test_an_extended_lease_hides_the_message_beyond_the_first_lease(proxy, agent):
+    extended_id, other_id = await fill(proxy, 2)
+    messages = await agent.lease(seconds=60)
+    (extended,) = [message for message in messages if message.id == extended_id]
+    await agent.extend(extended, 600)
 
-    await agent.extend(message, 600)
+    for id_ in (extended_id, other_id):  # two minutes pass
+        leased = await get(proxy.queue, id_)
+        await set_columns(proxy.queue, [id_], lease_expires_at=leased.lease_expires_at - timedelta(minutes=2))
 
-    extended = await wait_for_state(proxy, id_, MessageState.DISPATCHING)
-    assert extended.lease_expires_at > leased.lease_expires_at + timedelta(minutes=9)
+    (again,) = await agent.lease(wait=20)
+    assert (again.id, again.attempts) == (other_id, 1)
     assert await agent.lease() == []
-    await agent.acknowledge(message)
+    await agent.acknowledge(extended)
+    assert (await get(proxy.queue, extended_id)).failures == 0
 
 
 async def test_a_call_that_waits_is_answered_as_soon_as_a_message_arrives(proxy, agent, sender):
@@ -190,41 +199,52 @@ async def test_an_inbox_that_exceeds_one_answer_is_fetched_in_several(proxy, age
 
 @pytest.mark.covers("BEY-12")
 async def test_eight_consumers_at_two_proxies_acknowledge_each_message_once(proxy, agent):
-    ids = await fill(proxy, 100)
+    ids = await fill(proxy, RACED_MESSAGES)
     acknowledged: Counter[str] = Counter()
-    stale: list[str] = []
+    stalled: list[str] = []
     chance = random.Random(1)  # noqa: S311 - no secret
 
-    async def stall(message: inbox_pb2.InboxMessage) -> None:
-        """Hold a message until its lease has ended, as a consumer does that stalls."""
-        await set_columns(proxy.queue, [message.id], lease_expires_at=LONG_AGO)
+    async def stall(messages: list[inbox_pb2.InboxMessage]) -> None:
+        """Hold messages until their leases have ended, as a consumer does that stalls."""
+        await set_columns(proxy.queue, [message.id for message in messages], lease_expires_at=LONG_AGO)
+        receipts = {message.id: message.receipt for message in messages}
+        leased = sa.select(QUEUED_MESSAGES.c.id, QUEUED_MESSAGES.c.lease_generation).where(
+            QUEUED_MESSAGES.c.id.in_(receipts), QUEUED_MESSAGES.c.state == MessageState.DISPATCHING
+        )
 
-        async def has_ended() -> bool:
-            stored = await get(proxy.queue, message.id)
-            return stored.state is not MessageState.DISPATCHING or str(stored.lease_generation) != message.receipt
+        async def have_ended() -> bool:
+            rows = await execute(proxy.queue, leased)
+            return all(str(row.lease_generation) != receipts[str(row.id)] for row in rows)
 
-        await eventually(has_ended, within=20)
+        await eventually(have_ended, within=20)
 
     async def consume(consumer: PollingAgent) -> None:
         while sum(acknowledged.values()) < len(ids):
-            for message in await consumer.lease(wait=1, most=10):
-                if message.attempts == 0 and chance.random() < STALLED_SHARE:
-                    await stall(message)
+            messages = await consumer.lease(wait=1, most=20)
+            if messages and chance.random() < STALLED_SHARE and not any(message.attempts for message in messages):
+                await stall(messages)
+                for message in messages:
                     assert await is_stale(consumer.acknowledge(message))
-                    stale.append(message.id)
-                else:
+                    assert await is_stale(consumer.give_back(message))
+                    assert await is_stale(consumer.extend(message, 600))
+                    stalled.append(message.id)
+            else:
+                for message in messages:
                     await consumer.acknowledge(message)
                     acknowledged[message.id] += 1
 
     async with (
         run_replica(proxy) as replica,
         clients.open_channel(replica.address, caller_service="gateway") as channel,
-        asyncio.timeout(40),
+        asyncio.timeout(90),
     ):
         await asyncio.gather(*(consume(consumer) for consumer in [agent, PollingAgent(channel)] * 4))
 
     assert acknowledged == Counter(ids)
-    assert stale
+    assert stalled
+    columns = QUEUED_MESSAGES.c
+    failed = await execute(proxy.queue, sa.select(columns.id, columns.failures).where(columns.failures > 0))
+    assert {str(row.id): row.failures for row in failed} == dict.fromkeys(stalled, 1)  # stale calls counted none
     async with proxy.queue.begin() as tx:
         (account,) = await tx.read_accounts([TARGET])
     assert (account.counts[MessageState.COMPLETED], account.is_balanced) == (len(ids), True)
