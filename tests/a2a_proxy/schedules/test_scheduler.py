@@ -19,6 +19,7 @@ from services.a2a_proxy.schedules import rules, scheduler
 from services.a2a_proxy.schedules.rules import RunStatus
 from services.a2a_proxy.schedules.store import ScheduleStore
 from services.chassis.errors import Unavailable
+from tests.a2a_proxy.module_imports import find_imported_modules
 from tests.a2a_proxy.schedules.conftest import ANSWER, START
 from tests.waiting import eventually
 
@@ -393,3 +394,22 @@ async def test_disabled_schedules_are_not_due(bench):
 
     assert bench.sent == []
     assert (await bench.find(schedule)).next_run_at is None
+
+
+HANDLERS = {"api", "app", "delivery", "exchange", "queue", "reports", "route_cache", "sending", "service"}
+"""Modules that handle calls, and those whose functions `app` gives to the scheduler."""
+
+
+@pytest.mark.covers("SCH-04")
+def test_the_scheduler_imports_no_module_that_handles_calls_and_nothing_of_the_queue():
+    imported = find_imported_modules(scheduler.__name__, "services.a2a_proxy")
+
+    assert "services.a2a_proxy.schedules.store" in imported
+    assert not [name for name in imported if HANDLERS & set(name.split("."))]
+
+
+@pytest.mark.covers("SCH-04")
+def test_what_a_module_imports_is_found_through_others():
+    imported = find_imported_modules("services.a2a_proxy.schedules.api", "services.a2a_proxy")
+
+    assert {"services.a2a_proxy.schedules.service", "services.a2a_proxy.route_cache"} <= imported
