@@ -215,6 +215,21 @@ async def test_a_dead_status_of_a_running_agent_is_forwarded_without_its_page(pr
         assert (head.status, head.body) == (502, b'{"error":"Bad Gateway"}')
 
 
+@pytest.mark.covers("A2A-24")
+@pytest.mark.parametrize("status", [502, 503, 524])
+async def test_a_dead_status_of_a_running_agent_is_forwarded_with_its_json(proxy, gateway, status):
+    body = '{ "error": "a  model of mine is down" }'
+    async with serve_agent(
+        MisbehavingAgent(status=status, text=body, headers={"Content-Type": "application/json"})
+    ) as agent:
+        proxy.registry.set_workspace(TARGET, address=agent.url)
+
+        head = (await gateway.send_message(message_body())).head
+
+        assert (head.status, head.body.decode()) == (status, body)
+        assert proxy.provisioner.checked == [(TARGET, 1)]
+
+
 async def test_the_provisioner_is_not_asked_about_an_external_agent(proxy, gateway):
     proxy.registry.set_workspace(TARGET, address="http://127.0.0.1:1/", external=True)
 
