@@ -152,6 +152,30 @@ async def test_an_unsafe_address_is_refused_without_a_row(proxy, gateway):
     assert await proxy.list_activities(TARGET) == []
 
 
+@pytest.mark.covers("A2A-35")
+async def test_an_address_that_changes_to_an_unsafe_one_is_refused_although_the_former_is_cached(proxy, gateway):
+    async with serve_agent(EchoAgent()) as agent:
+        proxy.registry.set_workspace(TARGET, address=agent.url, address_trusted=False)
+        await eventually(lambda: frame_unless_refused(gateway.send_message(message_body()), "WORKSPACE_NOT_FOUND"))
+        warmed = (len(agent.bodies), len(proxy.registry.resolved))
+        assert (await gateway.send_message(message_body())).head.status == 200
+        assert (len(agent.bodies), len(proxy.registry.resolved)) == (warmed[0] + 1, warmed[1])  # the cache has a route
+
+        proxy.registry.set_workspace(TARGET, address="http://169.254.169.254/latest")
+        refused = await eventually(lambda: refusal(gateway.send_message(message_body())))
+
+        assert refused.reason == "ADDRESS_REFUSED"
+        sent = len(agent.bodies)
+        assert (await gateway.send_message(message_body())).refused.reason == "ADDRESS_REFUSED"
+        assert len(agent.bodies) == sent
+
+
+async def refusal(asking):
+    """Return the refusal, or `None` if there is an answer."""
+    frame = await asking
+    return frame.refused if frame.HasField("refused") else None
+
+
 @pytest.mark.covers("A2A-15", "A2A-16")
 @pytest.mark.parametrize("address", ["http://169.254.169.254/", "http://localhost:1/"], ids=["literal", "resolved"])
 async def test_a_refused_address_leaves_no_row_where_rows_are_committed_before_the_answer(database_url, address):
