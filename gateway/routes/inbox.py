@@ -98,9 +98,11 @@ class InboxRoutes:
         ]
 
     async def lease(self, call: Call) -> object:
-        """Lease messages."""
+        """Lease messages; HEAD changes nothing, as its answer cannot hold them."""
         wait = _parse_seconds(call, "wait", default=0, least=0, most=MAX_WAIT_SECONDS)
         lease = _parse_seconds(call, "lease_seconds", default=DEFAULT_LEASE_SECONDS, least=1, most=MAX_LEASE_SECONDS)
+        if call.request.method == "HEAD":
+            return []
         request = pb.LeaseMessagesRequest(
             workspace_id=call.workspace_id,
             max_messages=parse_limit(call.query.get("max", ""), maximum=MAX_MESSAGES, default=DEFAULT_MESSAGES),
@@ -161,11 +163,11 @@ def _render_messages(reply: pb.LeaseMessagesResponse) -> list[InboxMessage]:
 
 
 def _parse_seconds(call: Call, name: str, *, default: int, least: int, most: int) -> int:
-    """Return a number of seconds of the query; raises `MalformedRequest` below the least one."""
+    """Return a number of seconds of the query; raises `MalformedRequest` outside these limits."""
     text = call.query.get(name, "")
     if not text:
         return default
     seconds = parse_natural_number(text)
-    if seconds is None or seconds < least:
+    if seconds is None or not least <= seconds <= most:
         raise MalformedRequest(f"{name} must be an integer from {least} to {most}")
-    return min(seconds, most)
+    return seconds

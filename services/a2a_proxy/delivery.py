@@ -15,7 +15,7 @@ from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.capacity import SLOT_WAIT, Capacity
 from services.a2a_proxy.clients import RegistryClient
 from services.a2a_proxy.errors import AddressRefused, AgentBusy, AgentBusyWithSession, InboxFull, MessageIdReused
-from services.a2a_proxy.message_activity import MessageActivity
+from services.a2a_proxy.message_activity import MessageActivity, shorten_method
 from services.a2a_proxy.model import (
     Absence,
     Absent,
@@ -311,7 +311,7 @@ class _Message:
             caller_id=self.incoming.caller,
             identity=self.identity,
             digest=digest,
-            method=self.envelope.method,
+            method=shorten_method(self.envelope.method),
             headers=self._build_headers(),
             body=self.body,
             is_idempotent=self.envelope.is_idempotent,
@@ -323,13 +323,12 @@ class _Message:
 
     def build_receipt(self, result: Accepted | AlreadyAccepted | IdReused, acceptance: Acceptance) -> QueueReceipt:
         """Return the receipt of a message that is stored, or was before; raises `MessageIdReused`."""
+        method = shorten_method(self.envelope.method)
         match result:
             case Accepted(id_, depth):
-                return QueueReceipt(queue_id=id_, method=self.envelope.method, acceptance=acceptance, depth=depth)
+                return QueueReceipt(queue_id=id_, method=method, acceptance=acceptance, depth=depth)
             case AlreadyAccepted(id_, state):
-                return QueueReceipt(
-                    queue_id=id_, method=self.envelope.method, acceptance=acceptance, earlier_state=state
-                )
+                return QueueReceipt(queue_id=id_, method=method, acceptance=acceptance, earlier_state=state)
             case IdReused():
                 raise MessageIdReused
             case _:

@@ -79,7 +79,7 @@ class MessageActivity:
             activity_type="a2a_receive",
             source_id=self._caller,
             target_id=self._target,
-            method=_clean_method(self._method),
+            method=shorten_method(self._method),
             summary=summary,
             status=status,
             duration_ms=None if agent_time is None else round(agent_time.total_seconds() * 1000),
@@ -91,6 +91,6 @@ class MessageActivity:
         )
 
 
-def _clean_method(method: str) -> str:
+def shorten_method(method: str) -> str:
     """Return a method name that the database can store: at most 200 characters, valid UTF-8, without NUL."""
     return method[:MAX_METHOD_LENGTH].encode(errors="replace").decode().replace("\0", "")

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from services.chassis.errors import ServiceError
+
 EARLY_BATCH_SIZE = 32
 """Items that make a batch start before its interval has passed: from here the fixed cost of a batch is negligible."""
 
@@ -37,7 +39,8 @@ class Batcher(Generic[T, R]):
     """Processes submitted items in batches. The first caller opens a batch; later callers join it.
 
     A single caller never waits for others, and no background task is needed. If the caller that processes a batch is
-    cancelled, the other items of the batch are processed again: `process` may receive an item twice.
+    cancelled, the other items of the batch are processed again: `process` may receive an item twice. It does so too
+    after an error that is no `ServiceError`: then each item is processed alone, so that one cannot fail the others.
     """
 
     def __init__(
@@ -103,12 +106,9 @@ class Batcher(Generic[T, R]):
     async def _process_batch(self, batch: Sequence[_Submission[T, R]]) -> None:
         self._running_batches += 1
         try:
-            results = await self._process([submission.item for submission in batch])
+            results = await self._process_items([submission.item for submission in batch])
             for submission, result in zip(batch, results, strict=True):
                 submission.outcome = result if isinstance(result, Exception) else (result,)
-        except Exception as error:  # noqa: BLE001 - every caller of the batch raises it
-            for submission in batch:
-                submission.outcome = error
         finally:
             self._running_batches -= 1
             for submission in reversed(batch):
@@ -116,6 +116,17 @@ class Batcher(Generic[T, R]):
                     submission.is_queued = True
                     self._queue.appendleft(submission)
                 submission.wake()
+
+    async def _process_items(self, items: Sequence[T]) -> Sequence[R | Exception]:
+        """Return the result of each item; an error of all of them is the result of each."""
+        try:
+            return await self._process(items)
+        except ServiceError as error:
+            return [error] * len(items)
+        except Exception as error:  # noqa: BLE001 - the caller of the item raises it
+            if len(items) == 1:
+                return [error]
+            return [result for item in items for result in await self._process_items([item])]
 
     def _pop_batch(self) -> Sequence[_Submission[T, R]]:
         batch: list[_Submission[T, R]] = []

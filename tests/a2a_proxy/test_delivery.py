@@ -214,6 +214,19 @@ async def test_a_message_for_a_polling_agent_is_committed_before_the_answer(prox
     assert (row.method, row.activity_type) == (method, "a2a_receive")
 
 
+@pytest.mark.covers("A2A-13")
+@pytest.mark.parametrize(("sent", "stored"), [("a\0b", "ab"), ("m" * 9_000, "m" * 200)], ids=["NUL", "long"])
+async def test_a_method_that_cannot_be_stored_as_it_is_neither_fails_nor_grows(proxy, gateway, sent, stored):
+    proxy.registry.set_workspace(TARGET, delivery_mode=registry_pb2.DELIVERY_MODE_POLL)
+
+    head = (await gateway.send_message(message_body(sent))).head
+
+    (row,) = await proxy.list_activities(TARGET)
+    assert (head.status, json.loads(head.body)["method"], row.method) == (200, stored, stored)
+    async with proxy.queue.begin() as tx:
+        assert (await tx.get(row.id)).method == stored
+
+
 @pytest.mark.covers("A2A-24", "A2A-39")
 @pytest.mark.parametrize("agent", [MisbehavingAgent(), DisconnectingAgent(), None], ids=["502", "reset", "refused"])
 async def test_the_caller_learns_that_a_dead_agent_is_restarted(proxy, gateway, agent):

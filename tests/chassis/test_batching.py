@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.chassis.batching import EARLY_BATCH_SIZE, Batcher
+from services.chassis.errors import Unavailable
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):
@@ -115,6 +116,34 @@ async def test_an_error_of_a_batch_is_raised_to_all_its_callers_only():
 
     assert [type(answer) for answer in answers] == [RuntimeError] * 3
     assert await batcher.submit(4) == 4
+
+
+async def test_an_item_that_breaks_its_batch_fails_alone():
+    batches = []
+
+    async def work(numbers):
+        batches.append(tuple(numbers))
+        if 2 in numbers:
+            raise ValueError
+        return [number * 2 for number in numbers]
+
+    answers = await asyncio.gather(*map(Batcher(work, capacity=100).submit, [1, 2, 3]), return_exceptions=True)
+
+    assert [answers[0], type(answers[1]), answers[2]] == [2, ValueError, 6]
+    assert batches == [(1, 2, 3), (1,), (2,), (3,)]
+
+
+async def test_a_service_error_of_a_batch_is_raised_to_all_without_another_try():
+    batches = []
+
+    async def work(numbers):
+        batches.append(tuple(numbers))
+        raise Unavailable
+
+    answers = await asyncio.gather(*map(Batcher(work, capacity=100).submit, [1, 2]), return_exceptions=True)
+
+    assert [type(answer) for answer in answers] == [Unavailable] * 2
+    assert batches == [(1, 2)]
 
 
 def test_batches_keep_the_interval_and_a_later_submission_does_not_wait():

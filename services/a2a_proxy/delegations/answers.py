@@ -79,12 +79,17 @@ def _read_response(answer: dict[str, Any]) -> Reading:
     result = _unwrap(answer.get("result", answer))
     state = read_state(result)
     task_id = result.get("id") if isinstance(result, dict) else None
-    if state in WORKING_STATES and isinstance(task_id, str) and 0 < len(task_id) <= MAX_TASK_ID_LENGTH:
+    if state in WORKING_STATES and isinstance(task_id, str) and _may_be_followed(task_id):
         return Working(task_id)
     if state in FAILED_STATES:
         return Refused(_describe_failure(FAILED_STATES[state], result))
     text = find_text(result)
     return Finished(clean(strict_json.dump(result).decode() if text is None else text), read_cost(answer))
+
+
+def _may_be_followed(task_id: str) -> bool:
+    """Whether the id of a task can be stored, so that the task can be asked for."""
+    return 0 < len(task_id) <= MAX_TASK_ID_LENGTH and clean(task_id) == task_id
 
 
 def _unwrap(result: Any) -> Any:  # noqa: ANN401 - JSON is anything

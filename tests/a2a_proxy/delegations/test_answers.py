@@ -69,7 +69,7 @@ def test_a_task_that_goes_on_is_no_result(state):
 
 
 def test_a_task_that_goes_on_without_a_usable_id_is_a_result():
-    for id_ in ("", "i" * 513, 7, None):
+    for id_ in ("", "i" * 513, "t\0x", "\ud800", 7, None):
         assert isinstance(read_answer(answer(task("working") | {"id": id_})), Finished)
 
 
