@@ -165,6 +165,7 @@ async def test_an_address_that_changes_to_an_unsafe_one_is_refused_although_the_
         refused = await eventually(lambda: refusal(gateway.send_message(message_body())))
 
         assert refused.reason == "ADDRESS_REFUSED"
+        assert len(proxy.registry.resolved) == warmed[1]  # the feed brought the address; nobody asked for it
         sent = len(agent.bodies)
         assert (await gateway.send_message(message_body())).refused.reason == "ADDRESS_REFUSED"
         assert len(agent.bodies) == sent
