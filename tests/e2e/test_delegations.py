@@ -204,3 +204,19 @@ async def test_the_ninth_level_is_refused_and_the_chain_above_it_fails_with_that
         ended = await source.get(f"delegations/{delegation['delegation_id']}")
         assert (ended["status"], ended["error"]) == ("failed", "delegation depth limit exceeded")
         error = ended["error"]
+
+
+@pytest.mark.covers("BEY-11")
+async def test_only_a_get_of_the_inbox_leases_messages_and_only_within_its_limits(plane):
+    ada, bob = [await create_polling(plane) for _ in range(2)]
+    await ada.delegate(bob)
+    inbox = f"/workspaces/{bob.id}/inbox"
+
+    head = await plane.http.head(inbox, headers=bob.headers)
+    refused = [
+        (await plane.http.get(f"{inbox}?{query}", headers=bob.headers)).status_code
+        for query in ("wait=61", "lease_seconds=0", "lease_seconds=3601")
+    ]
+
+    assert (head.status_code, refused) == (200, [400, 400, 400])
+    assert (await bob.lease())["attempts"] == 0
