@@ -148,13 +148,13 @@ class StepRunner:
         except CONFIGURATION_ERRORS as error:
             log.warning("instance refused", workspace=desired.workspace_id, reason=error.reason, **error.details)
             await self._report_failure(desired, type(error), missing=getattr(error, "missing", ()))
-            return self._postpone_check(progress)
+            return _postpone_check(progress, now)
         except Exception:
             log.exception("instance not started", workspace=desired.workspace_id, generation=desired.generation)
             await self._report_failure(desired, StartFailed)
             progress.refused_starts += 1
             delay = plan.FAILED_START_BACKOFF.delay(progress.refused_starts)
-            progress.check_at = self._clock.now() + delay
+            progress.check_at = now + delay
             return delay
         progress.refused_starts, progress.failed_checks, progress.check_at = 0, 0, None
         return NO_DELAY
@@ -175,14 +175,7 @@ class StepRunner:
         else:
             log.info("start possible again", workspace=desired.workspace_id, generation=desired.generation)
             await self._registry.report_fact(desired.workspace_id, ProvisioningPossible(desired.generation))
-        return self._postpone_check(progress)
-
-    def _postpone_check(self, progress: WorkspaceProgress) -> timedelta:
-        """Return the delay until the next check."""
-        progress.failed_checks += 1
-        delay = plan.CHECK_BACKOFF.delay(progress.failed_checks)
-        progress.check_at = self._clock.now() + delay
-        return delay
+        return _postpone_check(progress, now)
 
     async def _start_with_new_credentials(self, desired: DesiredInstance) -> None:
         """Resolve the environment, then issue credentials, then start the instance.
@@ -234,3 +227,11 @@ class StepRunner:
         await self._backend.forget(desired.workspace_id)
         log.info("instance forgotten", workspace=desired.workspace_id)
         return NO_DELAY
+
+
+def _postpone_check(progress: WorkspaceProgress, started_at: datetime) -> timedelta:
+    """Return the delay until the next check, counted from the beginning of this one."""
+    progress.failed_checks += 1
+    delay = plan.CHECK_BACKOFF.delay(progress.failed_checks)
+    progress.check_at = started_at + delay
+    return delay
