@@ -36,6 +36,7 @@
 | `exchange`            | messages over one stream to each A2A proxy                                 |      |
 | `file_transfers`      | chat files, one stream to the A2A proxy for each                           |      |
 | `agent_cards`         | agent cards for clients of the plane                                       | pure |
+| `card_addresses`      | hides the addresses of agents in what their cards say                      | pure |
 | `extended_card`       | extended agent cards in replies to messages                                | pure |
 | `connect_snippets`    | what an external agent needs to connect                                    | pure |
 | `snippets/`           | programs that agents receive as text                                       |      |
