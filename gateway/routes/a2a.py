@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway import credentials, errors, extended_card
 from gateway.cors import RawHeaders
 from gateway.exchange import ExchangeCall, ExchangePool, error_from_refusal
+from gateway.extended_card import Reply
 from gateway.guards import MESSAGE, IdentityProvider
 from gateway.json_format import embed_stored, encode_json
 from gateway.message_body import ClientLeftError, MessageBody
@@ -121,12 +122,20 @@ class MessageApp:
             call.send_body(request.body.join())
         await response.send_reply(call, request, self._rewrite_card)
 
-    def _rewrite_card(self, scope: Scope, workspace_id: str, request: bytes, answer: bytes) -> bytes:
-        """Return the agent's body byte for byte, except for an extended card that the message asked for."""
-        if not extended_card.may_hold_card(request):
-            return answer
-        url = f"{self._base_url(scope)}/workspaces/{workspace_id}/a2a"
-        return extended_card.rewrite_card(request, answer, url=url, bearer_needed=self._bearer_needed)
+    def _rewrite_card(
+        self, scope: Scope, request: "MessageRequest", message: bytes, head: pb.ReplyHead
+    ) -> Reply | None:
+        """Return the answer with an extended card that the message asked for; `None` if it cannot hold one."""
+        if not extended_card.may_hold_card(message):
+            return None
+        opening = request.opening
+        return extended_card.rewrite_reply(
+            message,
+            Reply(status=head.status, headers=dict(head.headers), body=head.body if head.complete else None),
+            version=opening.headers.get("a2a-version", ""),
+            url=f"{self._base_url(scope)}/workspaces/{opening.workspace_id}/a2a",
+            bearer_needed=self._bearer_needed,
+        )
 
     async def _admit(self, scope: Scope, receive: Receive, response: "MessageResponse") -> "MessageRequest":
         """Authenticate the caller and read the body, of a large one the beginning; raises `ClientLeftError`."""
@@ -161,8 +170,8 @@ class MessageRequest:
     body: MessageBody
 
 
-Rewrite = Callable[[Scope, str, bytes, bytes], bytes]
-"""Returns the body for the client, from the id of the workspace, the request and the agent's body."""
+Rewrite = Callable[[Scope, MessageRequest, bytes, pb.ReplyHead], Reply | None]
+"""Returns the answer for the client, from the request, its body and the agent's answer; `None` for the agent's."""
 
 
 class MessageResponse:
@@ -187,34 +196,46 @@ class MessageResponse:
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(self._cancel_on_disconnect(call))
             frame = frame or await call.next()
-            await self.send_frame(frame, request, rewrite)
-            if frame is not None and _begins_stream(frame):
+            if await self.send_frame(frame, request, rewrite):
                 await self._send_chunks(call, request)
+            elif frame is not None and _begins_stream(frame):
+                call.cancel()
             watching.cancel()
 
     async def send_frame(
         self, frame: pb.ReplyFrame | None, request: MessageRequest | None = None, rewrite: Rewrite | None = None
-    ) -> None:
-        """Send the first frame of a reply: a refusal, an answer, or the head of a stream; nothing without a frame."""
+    ) -> bool:
+        """Send the first frame of a reply: a refusal, an answer, or the head of a stream; nothing without a frame.
+
+        Return whether the chunks of a stream follow.
+        """
         if frame is None:
-            return
+            return False
         if frame.HasField("refused"):
             refused = frame.refused
             timing = self._render_timing(refused.agent_micros, refused.queue_micros)
             await self._send_error(error_from_refusal(refused), timing)
-            return
+            return False
         head = frame.head
-        body = None
-        if head.complete:
-            body = head.body
-            if request is not None and rewrite is not None:
-                message = request.body.join()
-                size = len(message) + len(body)
-                body = await run_by_size(size, rewrite, self._scope, request.opening.workspace_id, message, body)
+        if request is not None and rewrite is not None:
+            message = request.body.join()
+            size = len(message) + len(head.body)
+            rewritten = await run_by_size(size, rewrite, self._scope, request, message, head)
+            if rewritten is not None:
+                head = pb.ReplyHead(
+                    status=rewritten.status,
+                    headers=rewritten.headers,
+                    complete=True,
+                    body=rewritten.body or b"",
+                    agent_micros=head.agent_micros,
+                    queue_micros=head.queue_micros,
+                )
+        body = head.body if head.complete else None
         headers = _render_head(head, body) + self._render_timing(head.agent_micros, head.queue_micros)
         await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
         if body is not None:
             await self._send({"type": "http.response.body", "body": body})
+        return body is None
 
     async def send_error(self, error: ServiceError) -> None:
         """Send an error that the gateway itself found."""
