@@ -37,6 +37,8 @@
 | `file_transfers`      | chat files, one stream to the A2A proxy for each                           |      |
 | `agent_cards`         | agent cards for clients of the plane                                       | pure |
 | `card_addresses`      | hides the addresses of agents in what their cards say                      | pure |
+| `card_cache`          | cards that were rendered last                                              |      |
+| `preconditions`       | whether a client already has what it asks for                              | pure |
 | `extended_card`       | extended agent cards in replies to messages                                | pure |
 | `connect_snippets`    | what an external agent needs to connect                                    | pure |
 | `snippets/`           | programs that agents receive as text                                       |      |

@@ -16,6 +16,7 @@ from gateway.schemas.agents import (
     AccessDecision,
     AgentUpdateResult,
     CardUpdate,
+    CardUpdateResult,
     DiscoveredWorkspace,
     Heartbeat,
     Peer,
@@ -85,7 +86,7 @@ class RegistryRoutes:
                 summary="An agent replaces its card",
                 guard=AGENT,
                 body=BodySpec(model=CardUpdate, fault_to_error=refuse_with_detail),
-                answer=AgentUpdateResult,
+                answer=CardUpdateResult,
             ),
             Route(
                 method="GET",
@@ -134,6 +135,8 @@ class RegistryRoutes:
             registered["platform_inbound_secret"] = reply.inbound_secret
         if reply.HasField("auth_token"):
             registered["auth_token"] = reply.auth_token
+        if reply.warnings:
+            registered["warnings"] = list(reply.warnings)
         return registered
 
     async def heartbeat(self, call: Call) -> object:
@@ -146,8 +149,13 @@ class RegistryRoutes:
         request = pb.UpdateCardRequest(
             workspace_id=call.workspace_id, agent_card=encode_agent_card(call.body.agent_card)
         )
-        await self._registry.call(self._stub.UpdateCard, request, on_behalf_of=call.identity)
-        return AgentUpdateResult(status="updated")
+        reply: pb.UpdateCardResponse = await self._registry.call(
+            self._stub.UpdateCard, request, on_behalf_of=call.identity
+        )
+        updated = CardUpdateResult(status="updated")
+        if reply.warnings:
+            updated["warnings"] = list(reply.warnings)
+        return updated
 
     async def discover(self, call: Call) -> object:
         """Return the address of a workspace for the caller; without one, the address of the plane."""

@@ -75,12 +75,20 @@ class RegistrationResult(TypedDict):
     delivery_mode: DeliveryModeName
     platform_inbound_secret: NotRequired[str]
     auth_token: NotRequired[str]
+    warnings: NotRequired[list[str]]
 
 
 class AgentUpdateResult(TypedDict):
-    """Answer of a heartbeat or a new card."""
+    """Answer of a heartbeat."""
 
-    status: Literal["ok", "updated"]
+    status: Literal["ok"]
+
+
+class CardUpdateResult(TypedDict):
+    """Answer of a new card."""
+
+    status: Literal["updated"]
+    warnings: NotRequired[list[str]]
 
 
 class DiscoveredWorkspace(TypedDict):

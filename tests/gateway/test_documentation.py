@@ -32,6 +32,8 @@ CONTRACT = {
     ("post", "/workspaces/{id}/a2a"): {200, 202, 409, 400, 401, 402, 404, 410, 413, 502, 503, 504},
     ("get", "/workspaces/{id}/a2a/.well-known/agent-card.json"): {200, 304, 404, 410} | GATE | ID,
     ("get", "/workspaces/{id}/a2a/.well-known/agent.json"): {200, 304, 404, 410} | GATE | ID,
+    ("get", "/workspaces/{id}/.well-known/agent-card.json"): {200, 304, 404, 410} | GATE | ID,
+    ("get", "/workspaces/{id}/.well-known/agent.json"): {200, 304, 404, 410} | GATE | ID,
     ("post", "/workspaces/{id}/approvals"): {201, 404, 409, 410} | GATE | ID | BODY,
     ("get", "/workspaces/{id}/approvals"): {200} | GATE | ID,
     ("post", "/workspaces/{id}/approvals/{approvalId}/decide"): {200, 404, 410} | GATE | ID | BODY,

@@ -226,6 +226,8 @@ GATES = {
     ("POST", "/admin/vault/reseal"): {"gate": pb.GATE_PLATFORM},
     ("GET", "/workspaces/{id}/a2a/.well-known/agent-card.json"): {"gate": pb.GATE_ANY},
     ("GET", "/workspaces/{id}/a2a/.well-known/agent.json"): {"gate": pb.GATE_ANY},
+    ("GET", "/workspaces/{id}/.well-known/agent-card.json"): {"gate": pb.GATE_ANY},
+    ("GET", "/workspaces/{id}/.well-known/agent.json"): {"gate": pb.GATE_ANY},
 }
 
 CARDS = {key for key in GATES if ".well-known" in key[1]}

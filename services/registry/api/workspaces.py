@@ -111,6 +111,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
             delivery_mode=wire.build_delivery_mode(registered.delivery_mode),
             auth_token=registered.credentials.auth_token,
             inbound_secret=registered.credentials.inbound_secret,
+            warnings=registered.warnings,
         )
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
@@ -119,14 +120,14 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         return pb.HeartbeatResponse(status=wire.build_status(workspace.status))
 
     async def UpdateCard(self, request: pb.UpdateCardRequest, context: Context) -> pb.UpdateCardResponse:
-        await self._cards.update(identity.current(), WorkspaceId(request.workspace_id), request.agent_card)
-        return pb.UpdateCardResponse()
+        warnings = await self._cards.update(identity.current(), WorkspaceId(request.workspace_id), request.agent_card)
+        return pb.UpdateCardResponse(warnings=warnings)
 
     async def GetCard(self, request: pb.GetCardRequest, context: Context) -> pb.GetCardResponse:
         entry = await self._queries.card(identity.current(), WorkspaceId(request.workspace_id))
         if entry.card is None:
             raise CardNotAvailable
-        return pb.GetCardResponse(agent_card=entry.card, name=entry.workspace.name)
+        return wire.build_card(entry)
 
     async def DiscoverWorkspace(
         self, request: pb.DiscoverWorkspaceRequest, context: Context

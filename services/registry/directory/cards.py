@@ -9,6 +9,7 @@ from services.registry.store.transaction import Store
 from services.registry.workspace import events, validation
 from services.registry.workspace.interfaces import extract_interfaces
 from services.registry.workspace.model import Status, WorkspaceId
+from services.registry.workspace.registration_warnings import list_warnings
 
 
 class CardService:
@@ -17,8 +18,8 @@ class CardService:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def update(self, caller: Identity, workspace_id: WorkspaceId, card: bytes) -> None:
-        """Replace the card of a workspace and publish it.
+    async def update(self, caller: Identity, workspace_id: WorkspaceId, card: bytes) -> tuple[str, ...]:
+        """Replace the card of a workspace and publish it; return warnings about the card.
 
         Raises `WorkspaceNotFound`, `WorkspaceRemoved`, `CardTooLarge`, `InvalidBody` or `StaleToken`.
         """
@@ -35,3 +36,4 @@ class CardService:
             interfaces = extract_interfaces(content)
             tx.save(replace(before, has_card=True, interfaces=interfaces), events.build_card_event(content))
             await tx.put_card(workspace_id, card)
+        return list_warnings(content, delivery_mode=before.delivery_mode)

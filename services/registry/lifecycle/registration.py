@@ -17,6 +17,7 @@ from services.registry.workspace import events, routes, state_machine, validatio
 from services.registry.workspace.facts import Registered
 from services.registry.workspace.interfaces import extract_interfaces
 from services.registry.workspace.model import DeliveryMode, Status, Workspace, WorkspaceId
+from services.registry.workspace.registration_warnings import list_warnings
 
 log = structlog.get_logger()
 
@@ -36,6 +37,7 @@ class RegistrationResult:
 
     delivery_mode: DeliveryMode
     credentials: Credentials
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,9 @@ class RegistrationService:
         else:
             await self._bring_online(caller, workspace_id, validated)
             credentials = await self._find_missing_credentials(workspace_id)
-        return RegistrationResult(delivery_mode=validated.delivery_mode, credentials=credentials)
+        mode = validated.delivery_mode
+        warnings = list_warnings(validated.card, delivery_mode=mode, url=request.url)
+        return RegistrationResult(delivery_mode=mode, credentials=credentials, warnings=warnings)
 
     async def _validate(self, workspace: Workspace, request: RegistrationRequest) -> _ValidatedRequest:
         card = validation.parse_card(request.card)

@@ -203,6 +203,16 @@ def build_workspace(listed: ListedWorkspace, provision_timeout: timedelta | None
     )
 
 
+def build_card(listed: ListedWorkspace) -> pb.GetCardResponse:
+    """Return the card of a workspace."""
+    stored_at = listed.card_stored_at
+    return pb.GetCardResponse(
+        agent_card=listed.card or b"",
+        name=listed.workspace.name,
+        stored_at=None if stored_at is None else timestamp_from_datetime(stored_at),
+    )
+
+
 def _build_exit(at: datetime | None, code: int | None) -> pb.InstanceExit | None:
     if at is None:
         return None

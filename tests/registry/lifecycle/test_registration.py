@@ -18,6 +18,7 @@ from services.registry.errors.workspaces import (
 from services.registry.lifecycle.address_check import AddressChecker
 from services.registry.lifecycle.registration import RegistrationRequest
 from services.registry.workspace.model import DeliveryMode, Reason, Status
+from services.registry.workspace.registration_warnings import UNUSED_CARD, UNUSED_URL
 from tests.registry.conftest import ADMIN, ANONYMOUS, CARD, agent, build_parts, overwrite, send_heartbeat
 from tests.registry.fake_auth import AuthWithoutCredentials, BlockingAuth, serve_auth
 from tests.rpc import open_channel_to
@@ -43,6 +44,20 @@ async def test_a_register_brings_a_workspace_online_and_returns_missing_credenti
     assert first.credentials.auth_token == "token"
     assert again.credentials.auth_token is None
     assert first.credentials.inbound_secret == again.credentials.inbound_secret != None  # noqa: E711 - all three
+
+
+async def test_an_agent_is_told_what_of_its_registration_the_plane_cannot_use(registry):
+    made = await registry.create()
+    caller = agent(made.id)
+    grpc_only = b'{"supportedInterfaces": [{"url": "http://127.0.0.1:9", "protocolBinding": "GRPC"}]}'
+
+    usable = await registry.registration.register(caller, made.id, RegistrationRequest(card=CARD, url=HERE))
+    unusable = await registry.registration.register(caller, made.id, RegistrationRequest(card=grpc_only, url=HERE))
+    polling = await registry.registration.register(
+        caller, made.id, RegistrationRequest(card=CARD, url=HERE, delivery_mode=DeliveryMode.POLL)
+    )
+
+    assert [usable.warnings, unusable.warnings, polling.warnings] == [(), (UNUSED_CARD,), (UNUSED_URL,)]
 
 
 async def test_every_register_publishes_an_event(registry):
