@@ -38,6 +38,7 @@
 | `agent_cards`         | agent cards for clients of the plane                                       | pure |
 | `card_addresses`      | hides the addresses of agents in what their cards say                      | pure |
 | `card_cache`          | cards that were rendered last                                              |      |
+| `card_signing`        | signs agent cards with the key of the plane                                |      |
 | `preconditions`       | whether a client already has what it asks for                              | pure |
 | `extended_card`       | extended agent cards in replies to messages                                | pure |
 | `connect_snippets`    | what an external agent needs to connect                                    | pure |

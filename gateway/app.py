@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from gateway import documentation
 from gateway.authentication import Authenticator
+from gateway.card_signing import CardSigner, read_card_signer
 from gateway.clients import ServiceChannels, open_channels
 from gateway.cors import CorsPolicy
 from gateway.credentials import hash_credential
@@ -114,6 +115,7 @@ def _build_application(
     feed: EventFeed,
 ) -> ASGIApp:
     metrics = RequestMetrics()
+    signer = read_card_signer(settings.agent_card_signing_key)
     proxy_headers = ProxyHeaders(settings.trusted_proxies or (), settings.external_platform_url)
     hosts = HostPolicy(settings.host_names)
     readers = EventReaders(channels.registry, feed)
@@ -123,6 +125,7 @@ def _build_application(
         metrics,
         EventStreamRoutes(authenticator, readers),
         forget_session=authenticator.forget_session,
+        signer=signer,
     )
     router = build_router(routes, callers=authenticator, proxy_headers=proxy_headers, is_limited=not settings.is_open)
     messages = MessageApp(
@@ -131,6 +134,7 @@ def _build_application(
         fallback=router,
         base_url=proxy_headers.base_url,
         bearer_needed=not settings.is_open,
+        sign_card=None if signer is None else signer.sign,
     )
     return RequestMiddleware(
         WebSocketApp(authenticator, readers, metrics, fallback=messages),
@@ -154,6 +158,7 @@ def build_routes(
     streams: EventStreamRoutes,
     *,
     forget_session: Callable[[str], None],
+    signer: CardSigner | None = None,
 ) -> list[Route]:
     """Return every route but those that describe the others."""
     card_guard = cards.choose_guard(public=settings.cards_are_public)
@@ -192,7 +197,9 @@ def build_routes(
         *SecretRoutes(channels.auth).list_routes(),
         *ModelRoutes(channels.registry).list_routes(),
         *BudgetRoutes(channels.registry).list_routes(),
-        *CardRoutes(channels.registry, guard=card_guard, bearer_needed=not settings.is_open).list_routes(),
+        *CardRoutes(
+            channels.registry, guard=card_guard, bearer_needed=not settings.is_open, signer=signer
+        ).list_routes(),
     ]
 
 

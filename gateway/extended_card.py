@@ -1,7 +1,7 @@
 """Rewrites extended agent cards in replies to messages, like public cards. Pure."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -24,6 +24,8 @@ MAX_CONTENT_CODINGS = 2
 RENDERERS = {Dialect.CURRENT: agent_cards.render_current_card, Dialect.LEGACY: agent_cards.render_hybrid_card}
 """The forms of a card, by what its reader reads."""
 
+Sign = Callable[[agent_cards.Card], agent_cards.Card]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
@@ -43,11 +45,13 @@ def may_hold_card(request: bytes) -> bool:
     return method is not None and method.operation is Operation.GET_EXTENDED_CARD
 
 
-def rewrite_reply(request: bytes, reply: Reply, *, version: str, url: str, bearer_needed: bool) -> Reply:
+def rewrite_reply(
+    request: bytes, reply: Reply, *, version: str, url: str, bearer_needed: bool, sign: Sign | None = None
+) -> Reply:
     """Return a reply whose card has the addresses and security of the plane; an error of the agent is unchanged.
 
-    `version` is the A2A-Version of the caller. A reply in which a card could be hidden, or that has none, becomes an
-    error, because the plane shows no address of an agent.
+    `version` is the A2A-Version of the caller; `sign` adds the plane's signatures. A reply in which a card could be
+    hidden, or that has none, becomes an error, because the plane shows no address of an agent.
     """
     dialect = _find_dialect(version, _parse_method(request))
     try:
@@ -58,7 +62,8 @@ def rewrite_reply(request: bytes, reply: Reply, *, version: str, url: str, beare
         return reply
     shown = RENDERERS[dialect](parsed["result"], url=url, bearer_needed=bearer_needed)
     envelope = {name: parsed[name] for name in ("jsonrpc", "id") if name in parsed}
-    return _replace_body(reply, reply.status, encode_json({**envelope, "result": shown}))
+    result = shown if sign is None else sign(shown)
+    return _replace_body(reply, reply.status, encode_json({**envelope, "result": result}))
 
 
 _METHOD_TEXTS = (b"ExtendedAgentCard", b"ExtendedCard", rb"\u00")

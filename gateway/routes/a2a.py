@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway import credentials, errors, extended_card
 from gateway.cors import RawHeaders
 from gateway.exchange import ExchangeCall, ExchangePool, error_from_refusal
-from gateway.extended_card import Reply
+from gateway.extended_card import Reply, Sign
 from gateway.guards import MESSAGE, IdentityProvider
 from gateway.json_format import embed_stored, encode_json
 from gateway.message_body import ClientLeftError, MessageBody
@@ -71,8 +71,13 @@ class MessageApp:
         fallback: ASGIApp,
         base_url: Callable[[Scope], str],
         bearer_needed: bool,
+        sign_card: Sign | None = None,
     ) -> None:
-        """`base_url` returns the public address of the plane; extended cards say whether a bearer is needed."""
+        """`base_url` returns the public address of the plane; extended cards say whether a bearer is needed.
+
+        `sign_card` signs extended cards.
+        """
+        self._sign_card = sign_card
         self._callers = callers
         self._exchanges = exchanges
         self._fallback = fallback
@@ -135,6 +140,7 @@ class MessageApp:
             version=opening.headers.get("a2a-version", ""),
             url=f"{self._base_url(scope)}/workspaces/{opening.workspace_id}/a2a",
             bearer_needed=self._bearer_needed,
+            sign=self._sign_card,
         )
 
     async def _admit(self, scope: Scope, receive: Receive, response: "MessageResponse") -> "MessageRequest":

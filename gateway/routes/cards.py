@@ -7,8 +7,9 @@ from starlette.responses import Response
 
 from gateway import agent_cards
 from gateway.card_cache import CardCache, CardKey, RenderedCard
+from gateway.card_signing import CardSigner
 from gateway.guards import ANY, Guard
-from gateway.json_format import encode_json, parse_stored
+from gateway.json_format import encode_json, json_response, parse_stored
 from gateway.preconditions import build_etag, format_http_date, is_known
 from gateway.route import Call, Route
 from protos.registry.v1 import registry_pb2 as pb
@@ -17,6 +18,8 @@ from services.chassis.clients import ServiceChannel
 from services.chassis.large_bodies import run_by_size
 
 CARD_MAX_AGE_SECONDS = 60
+
+KEYS_MAX_AGE_SECONDS = 300
 
 RENDERING_COST = 8
 """How much longer than parsing a message a card of the same size takes, as it is searched for addresses."""
@@ -28,7 +31,10 @@ BASE_PATHS = ("/workspaces/{id}/a2a", "/workspaces/{id}")
 class CardRoutes:
     """Routes to the registry; the cards lead to the plane instead of the agent."""
 
-    def __init__(self, registry: ServiceChannel, *, guard: Guard | None, bearer_needed: bool) -> None:
+    def __init__(
+        self, registry: ServiceChannel, *, guard: Guard | None, bearer_needed: bool, signer: CardSigner | None = None
+    ) -> None:
+        self._signer = signer
         self._registry = registry
         self._stub = rpc.RegistryServiceStub(registry.channel)
         self._guard = guard
@@ -37,14 +43,21 @@ class CardRoutes:
         self._started_at = _now()
 
     def list_routes(self) -> list[Route]:
-        """Return the current path, and the path of A2A clients up to 0.2, at each place."""
+        """Return the current path of cards, and that of A2A clients up to 0.2, at each place, and the plane's keys."""
         return [
-            route
-            for base in BASE_PATHS
-            for route in (
-                self._route(f"{base}/.well-known/agent-card.json", "The agent card"),
-                self._route(f"{base}/.well-known/agent.json", "The agent card, at its older path"),
-            )
+            *(self._route(f"{base}/.well-known/agent-card.json", "The agent card") for base in BASE_PATHS),
+            *(
+                self._route(f"{base}/.well-known/agent.json", "The agent card, at its older path")
+                for base in BASE_PATHS
+            ),
+            Route(
+                method="GET",
+                path="/.well-known/jwks.json",
+                handler=self.read_keys,
+                summary="The keys with which the plane signs agent cards",
+                guard=None,
+                answer=dict[str, list[dict[str, str]]],
+            ),
         ]
 
     async def read(self, call: Call) -> object:
@@ -60,6 +73,11 @@ class CardRoutes:
         if is_known(call.headers, etag=rendered.etag, modified_at=modified_at):
             return Response(status_code=304, headers=headers)
         return Response(rendered.body, headers=headers, media_type="application/json")
+
+    async def read_keys(self, call: Call) -> object:  # noqa: ARG002 - the answer is the same for all
+        """Return a JSON Web Key Set, which is empty if the plane does not sign cards."""
+        keys = [] if self._signer is None else [self._signer.public_key]
+        return json_response({"keys": keys}, headers={"Cache-Control": f"public, max-age={KEYS_MAX_AGE_SECONDS}"})
 
     def _route(self, path: str, summary: str) -> Route:
         return Route(
@@ -92,8 +110,9 @@ class CardRoutes:
         parsed = parse_stored(card)
         form = agent_cards.render_current_card if key.is_current else agent_cards.render_hybrid_card
         shown = form(parsed if isinstance(parsed, dict) else {}, url=key.url, bearer_needed=self._bearer_needed)
-        body = encode_json(shown)
-        return RenderedCard(body, build_etag(body))
+        unsigned = encode_json(shown)  # a signature is another one each time, though the card is the same
+        signed = unsigned if self._signer is None else encode_json(self._signer.sign(shown))
+        return RenderedCard(signed, build_etag(unsigned))
 
     def _find_modified_at(self, reply: pb.GetCardResponse) -> datetime | None:
         """Return when the card may have changed last; `None` where a card that comes later could have the same date.

@@ -23,6 +23,7 @@ from gateway.schemas.agents import (
     Registration,
     RegistrationResult,
     RuntimeMetadata,
+    add_card_notes,
     render_peer,
 )
 from gateway.schemas.workspaces import render_delivery_mode
@@ -135,8 +136,7 @@ class RegistryRoutes:
             registered["platform_inbound_secret"] = reply.inbound_secret
         if reply.HasField("auth_token"):
             registered["auth_token"] = reply.auth_token
-        if reply.warnings:
-            registered["warnings"] = list(reply.warnings)
+        add_card_notes(registered, reply)
         return registered
 
     async def heartbeat(self, call: Call) -> object:
@@ -153,8 +153,7 @@ class RegistryRoutes:
             self._stub.UpdateCard, request, on_behalf_of=call.identity
         )
         updated = CardUpdateResult(status="updated")
-        if reply.warnings:
-            updated["warnings"] = list(reply.warnings)
+        add_card_notes(updated, reply)
         return updated
 
     async def discover(self, call: Call) -> object:

@@ -54,7 +54,7 @@ MAY_HOLD = {
     | {f"PROVISIONER_{name}" for name in ("LISTEN", "BACKEND", "HOME", "STOP_INSTANCES_ON_EXIT")},
     "a2a_proxy": PLANE | DATABASE | {"A2A_PROXY_LISTEN", "REGISTRY_TARGETS", "PROVISIONER_TARGETS", "AUTH_TARGETS"},
     GATEWAY: PLANE
-    | {"ADMIN_TOKEN_SHA256", "PORT", "BIND_HOST", "PLATFORM_URL"}
+    | {"ADMIN_TOKEN_SHA256", "AGENT_CARD_SIGNING_KEY", "PORT", "BIND_HOST", "PLATFORM_URL"}
     | {f"{service.upper()}_TARGETS" for service in SERVICES},
     "postgres": frozenset({"PATH", "LC_ALL"}),
     "supervisor of an agent": frozenset({"LANG"}),

@@ -16,6 +16,7 @@ CONTRACT = {
     ("get", "/openapi.json"): {200},
     ("get", "/docs"): {200},
     ("get", "/docs/{asset}"): {200, 404},
+    ("get", "/.well-known/jwks.json"): {200},
     ("post", "/workspaces"): {201, 404} | GATE | BODY,
     ("get", "/workspaces"): {200} | GATE,
     ("get", "/workspaces/{id}"): {200, 404} | GATE | ID,

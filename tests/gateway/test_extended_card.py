@@ -102,6 +102,19 @@ def test_a_rewritten_reply_is_compact_json_in_utf_8():
     assert rewritten.body.startswith(b'{"jsonrpc":"2.0","id":1,"result":{"name":"\xc3\xa9",')
 
 
+def test_the_plane_signs_the_card_of_a_reply():
+    rewritten = extended_card.rewrite_reply(
+        call(CURRENT_METHOD),
+        reply(answer(result=CARD)),
+        version="",
+        url=URL,
+        bearer_needed=True,
+        sign=lambda card: {"signed": card["name"]},
+    )
+
+    assert json.loads(rewritten.body)["result"] == {"signed": "é"}
+
+
 def test_nothing_but_the_card_of_a_reply_passes():
     rewritten = rewrite(call(CURRENT_METHOD), reply(answer(result=CARD, error=None, at="http://10.1.2.3"), etag='"a"'))
 

@@ -31,6 +31,7 @@ OPEN = {
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
     ("GET", "/docs/{asset}"),
+    ("GET", "/.well-known/jwks.json"),
     ("DELETE", "/session"),
 }
 
@@ -230,7 +231,7 @@ GATES = {
     ("GET", "/workspaces/{id}/.well-known/agent.json"): {"gate": pb.GATE_ANY},
 }
 
-CARDS = {key for key in GATES if ".well-known" in key[1]}
+CARDS = {key for key in GATES if "/.well-known/agent" in key[1]}
 
 GATED = [key for key in GATES if key not in CARDS]
 

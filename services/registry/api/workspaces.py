@@ -112,6 +112,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
             auth_token=registered.credentials.auth_token,
             inbound_secret=registered.credentials.inbound_secret,
             warnings=registered.warnings,
+            card_signature=wire.build_card_signature(registered.card_signature),
         )
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
@@ -120,8 +121,10 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         return pb.HeartbeatResponse(status=wire.build_status(workspace.status))
 
     async def UpdateCard(self, request: pb.UpdateCardRequest, context: Context) -> pb.UpdateCardResponse:
-        warnings = await self._cards.update(identity.current(), WorkspaceId(request.workspace_id), request.agent_card)
-        return pb.UpdateCardResponse(warnings=warnings)
+        updated = await self._cards.update(identity.current(), WorkspaceId(request.workspace_id), request.agent_card)
+        return pb.UpdateCardResponse(
+            warnings=updated.warnings, card_signature=wire.build_card_signature(updated.signature)
+        )
 
     async def GetCard(self, request: pb.GetCardRequest, context: Context) -> pb.GetCardResponse:
         entry = await self._queries.card(identity.current(), WorkspaceId(request.workspace_id))

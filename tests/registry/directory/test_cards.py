@@ -46,8 +46,8 @@ async def test_an_agent_is_told_what_of_its_new_card_the_plane_cannot_use(regist
 
     warned = await registry.cards.update(agent(workspace.id), workspace.id, json.dumps(grpc_only).encode())
 
-    assert warned == (UNUSED_CARD,)
-    assert await registry.cards.update(agent(workspace.id), workspace.id, b"{}") == ()
+    assert warned.warnings == (UNUSED_CARD,)
+    assert (await registry.cards.update(agent(workspace.id), workspace.id, b"{}")).warnings == ()
 
 
 @pytest.mark.covers("LIM-07")
