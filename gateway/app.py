@@ -82,8 +82,10 @@ class Gateway:
 async def start_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """Run the gateway's feeds and streams within the `with` block; yields the application.
 
-    If one of them fails, the block is cancelled and the error raised.
+    If one of them fails, the block is cancelled and the error raised. Raises `InvalidSettings` for an unusable key
+    of agent cards.
     """
+    signer = read_card_signer(settings.agent_card_signing_key)
     async with open_channels(settings) as channels:
         authenticator = Authenticator(
             channels.auth,
@@ -100,7 +102,7 @@ async def start_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 group.create_task(feed.run(), name="events"),
             ]
             try:
-                application = _build_application(settings, channels, authenticator, exchanges, feed)
+                application = _build_application(settings, channels, authenticator, exchanges, feed, signer=signer)
                 yield Gateway(application, feed.end_subscriptions)
             finally:
                 for loop in loops:
@@ -113,9 +115,10 @@ def _build_application(
     authenticator: Authenticator,
     exchanges: ExchangePool,
     feed: EventFeed,
+    *,
+    signer: CardSigner | None,
 ) -> ASGIApp:
     metrics = RequestMetrics()
-    signer = read_card_signer(settings.agent_card_signing_key)
     proxy_headers = ProxyHeaders(settings.trusted_proxies or (), settings.external_platform_url)
     hosts = HostPolicy(settings.host_names)
     readers = EventReaders(channels.registry, feed)

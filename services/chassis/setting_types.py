@@ -106,18 +106,7 @@ def expand_home(value: Path) -> Path:
     try:
         return value.expanduser()
     except RuntimeError:
-        raise ValueError("must be the path of a directory, and ~ the home of a known user") from None
-
-
-def check_readable(value: Path) -> Path:
-    """Return the path of a file; raises `ValueError` if it cannot be read."""
-    try:
-        with value.open("rb"):
-            return value
-    except OSError as error:
-        raise ValueError(f"{value} cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise ValueError("must be the path of a file") from None
+        raise ValueError("must be the path of a directory or file, and ~ the home of a known user") from None
 
 
 def _is_socket(value: str) -> bool:
@@ -166,5 +155,5 @@ Targets = Annotated[str, AfterValidator(check_targets)]
 DirectoryPath = Annotated[Path, AfterValidator(expand_home)]
 """The path of a directory, in which `~` stands for a home."""
 
-FilePath = Annotated[Path, AfterValidator(expand_home), AfterValidator(check_readable)]
-"""The path of a file that can be read, in which `~` stands for a home."""
+FilePath = Annotated[Path, AfterValidator(expand_home)]
+"""The path of a file, in which `~` stands for a home."""

@@ -12,10 +12,13 @@ from google.protobuf.json_format import MessageToDict
 
 from deploy.signing_key import create_signing_key
 from gateway import agent_cards
+from gateway.app import start_gateway
 from gateway.card_signing import read_card_signer
+from gateway.settings import Settings
 from molecule_a2a.card_signatures import build_signing_input, decode_base64url
-from services.chassis.settings import InvalidSettings
+from services.chassis.settings import InvalidSettings, Mode
 from tests.card_signer import CardSigner
+from tests.gateway.all_routes import TARGETS
 from tests.gateway.conftest import run_gateway_under_test
 from tests.gateway.test_card_routes import CARD, STORED, W
 from tests.molecule_a2a.test_card_signatures import drop_empty
@@ -114,3 +117,12 @@ async def test_the_tag_of_a_card_does_not_depend_on_its_signature(key_file):
 
 async def test_a_plane_without_a_key_publishes_none(plane):
     assert (await plane.http.get("/.well-known/jwks.json")).json() == {"keys": []}
+
+
+async def test_a_gateway_with_a_file_that_holds_no_key_does_not_start(tmp_path):
+    path = tmp_path / "key.pem"
+    path.write_text("no key")
+
+    with pytest.raises(InvalidSettings, match="is not a private key"):
+        async with start_gateway(Settings(mode=Mode.DEVELOPMENT, agent_card_signing_key=path, **TARGETS)):
+            pass
