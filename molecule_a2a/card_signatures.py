@@ -57,6 +57,7 @@ def list_payloads(card: JsonObject) -> list[bytes]:
 
 def list_served_payloads(card: JsonObject) -> list[bytes]:
     """Return what the server of a card signs: the card as it is, and what parsers of 1.0 keep of it."""
+    card = {name: value for name, value in card.items() if name != SIGNATURES}
     current = _get_current_form(card)
     known = {name: value for name, value in current.items() if name in KNOWN_MEMBERS}
     return list(dict.fromkeys(canonicalize(form) for form in (card, known)))

@@ -69,7 +69,7 @@ class CardRoutes:
         modified_at = self._find_modified_at(reply)
         headers = {"ETag": rendered.etag, "Cache-Control": self._cache_control(), "Vary": "A2A-Version"}
         if modified_at is not None:
-            headers["Last-Modified"] = format_http_date(modified_at)
+            headers["Last-Modified"] = format_http_date(min(modified_at, _now()))
         if is_known(call.headers, etag=rendered.etag, modified_at=modified_at):
             return Response(status_code=304, headers=headers)
         return Response(rendered.body, headers=headers, media_type="application/json")
@@ -86,6 +86,7 @@ class CardRoutes:
             handler=self.read,
             summary=summary,
             guard=self._guard,
+            query={"A2A-Version": "Stands for the header of the same name"},
             headers={
                 "A2A-Version": "`1.0`: the card in the form of 1.0 alone",
                 "If-None-Match": "The ETag of a card that is known",
@@ -98,7 +99,7 @@ class CardRoutes:
         key = CardKey(
             hashlib.sha256(card).digest(),
             f"{call.base_url}/workspaces/{call.workspace_id}/a2a",
-            agent_cards.accepts_current_only(call.headers.get("a2a-version", "")),
+            agent_cards.accepts_current_only(call.headers.get("a2a-version") or call.query.get("A2A-Version", "")),
         )
         rendered = self._cache.find(key)
         if rendered is None:
@@ -115,14 +116,14 @@ class CardRoutes:
         return RenderedCard(signed, build_etag(unsigned))
 
     def _find_modified_at(self, reply: pb.GetCardResponse) -> datetime | None:
-        """Return when the card may have changed last; `None` where a card that comes later could have the same date.
+        """Return when the card may have changed last; `None` if the registry does not say it.
 
-        A gateway that was started with other settings may render the same card in another way.
+        A gateway that was started with other settings may render the same card in another way. The time of a card that
+        replaced another one within a second is a later second: then a date of the present does not count as that time.
         """
         if not reply.HasField("stored_at"):
             return None
-        modified_at = max(reply.stored_at.ToDatetime(UTC), self._started_at)
-        return modified_at if modified_at <= _now() else None
+        return max(reply.stored_at.ToDatetime(UTC), self._started_at)
 
     def _cache_control(self) -> str:
         return f"{'public' if self._guard is None else 'private'}, max-age={CARD_MAX_AGE_SECONDS}"

@@ -15,6 +15,7 @@ from molecule_a2a.card_signatures import (
     build_signing_input,
     decode_base64url,
     list_payloads,
+    list_served_payloads,
     read_signatures,
 )
 from molecule_a2a.model import JsonObject
@@ -64,15 +65,20 @@ class CardKeys:
         return SignatureState.VERIFIED
 
     def _are_valid(self, card: JsonObject) -> bool:
-        """Whether each signature of a known key fits."""
+        """Whether each signature of a known key fits, and one of them covers the whole card.
+
+        Another plane also signs what parsers keep of a card, which leaves out the members that they do not know.
+        """
         try:
-            payloads = list_payloads(card)
+            whole = list_payloads(card)
+            partial = list_served_payloads(card)
         except ValueError:
             return False
-        return all(
-            _is_valid(one, self._keys[one.key_id], payloads)
-            for one in read_signatures(card)
-            if one.key_id in self._keys
+        known = [(one, self._keys[one.key_id]) for one in read_signatures(card) if one.key_id in self._keys]
+        covering = [_is_valid(signature, key, whole) for signature, key in known]
+        return any(covering) and all(
+            covers or _is_valid(signature, key, partial)
+            for covers, (signature, key) in zip(covering, known, strict=True)
         )
 
 

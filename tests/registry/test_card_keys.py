@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from molecule_a2a.card_signatures import list_served_payloads
 from molecule_a2a.cards import build_hybrid_card
 from services.chassis.settings import InvalidSettings
 from services.registry.card_keys import SignatureState, read_card_keys
@@ -84,6 +85,15 @@ async def test_one_wrong_signature_of_a_known_key_is_enough(trusting, author):
         "reason": "invalid_signature",
         "detail": "agent_card has a signature that does not fit",
     }
+
+
+async def test_a_signature_of_a_part_of_a_card_counts_beside_one_of_the_whole_card_only(trusting, author):
+    _, known_part = (json.loads(payload) for payload in list_served_payloads(CARD))
+    keys = trusting(author)
+
+    assert await keys.judge(author.sign(author.sign(CARD), covered=known_part)) is SignatureState.VERIFIED
+    with pytest.raises(InvalidBody):
+        await keys.judge(author.sign(CARD, covered=known_part))
 
 
 @pytest.mark.parametrize("algorithm", ["none", "HS256", "ES384", "RS256", "EdDSA"])
