@@ -5,7 +5,7 @@ from http import HTTPStatus
 from molecule_a2a.answers import convert_result
 from molecule_a2a.error_objects import build_error
 from molecule_a2a.errors import INVALID_AGENT_RESPONSE, ConversionFailed
-from molecule_a2a.model import AnswerConversion, Dialect, JsonObject, Operation
+from molecule_a2a.model import AnswerConversion, Dialect, Operation
 from molecule_a2a.rest.error_bodies import build_value_detail, render_error, render_status
 from molecule_a2a.rest.model import MIN_ERROR_STATUS, HttpAnswer, Target
 from molecule_a2a.rest.proto_results import render_result
@@ -13,13 +13,13 @@ from molecule_a2a.rest.receipts import build_submitted_task, is_receipt
 from molecule_a2a.rest.statuses import Status, get_canonical_code
 
 
-def render_answer(answer: object, *, http: int, request: JsonObject, target: Target) -> HttpAnswer:
+def render_answer(answer: object, *, http: int, target: Target, context_id: str = "") -> HttpAnswer:
     """Return the HTTP answer for the answer to a JSON-RPC request of 1.0, which came with the HTTP status `http`.
 
-    A receipt of the plane becomes a task. What is no JSON-RPC response is an error.
+    A receipt of the plane becomes a task, in the context of the message. What is no JSON-RPC response is an error.
     """
     try:
-        return _render_answer(answer, http, request, target)
+        return _render_answer(answer, http, target, context_id)
     except ConversionFailed as failure:
         return render_failure(failure, target.dialect)
 
@@ -41,13 +41,13 @@ def render_current_result(result: object, target: Target) -> object:
     return render_result(legacy, target.operation)
 
 
-def _render_answer(answer: object, http: int, request: JsonObject, target: Target) -> HttpAnswer:
+def _render_answer(answer: object, http: int, target: Target, context_id: str = "") -> HttpAnswer:
     if not isinstance(answer, dict):
         return _render_other(answer, http, target)
     if isinstance(answer.get("error"), dict) and "code" in answer["error"]:
         return render_error(answer["error"], target.dialect, http=http)
     if is_receipt(answer):
-        answer = {"result": build_submitted_task(answer, request)}
+        answer = {"result": build_submitted_task(answer, target.operation, context_id)}
     if "result" not in answer:
         return _render_other(answer, http, target)
     return HttpAnswer(HTTPStatus.OK, render_current_result(answer["result"], target))

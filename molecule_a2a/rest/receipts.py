@@ -2,7 +2,7 @@
 
 from molecule_a2a.errors import UNSUPPORTED_OPERATION, ConversionFailed
 from molecule_a2a.members import get_text
-from molecule_a2a.model import JsonObject
+from molecule_a2a.model import JsonObject, Operation
 from molecule_a2a.params import MESSAGE_OPERATIONS
 
 STATES = {
@@ -19,16 +19,14 @@ def is_receipt(answer: JsonObject) -> bool:
     return "jsonrpc" not in answer and bool(get_text(answer, "queue_id"))
 
 
-def build_submitted_task(receipt: JsonObject, request: JsonObject) -> JsonObject:
+def build_submitted_task(receipt: JsonObject, operation: Operation, context_id: str) -> JsonObject:
     """Return the result of 1.0 for a receipt: a task whose id is that of the accepted message.
 
-    Raises `ConversionFailed` for a request that is no message: what was accepted is answered to nobody.
+    `context_id` is that of the message, or empty. Raises `ConversionFailed` for an operation without a message: what
+    was accepted is answered to nobody.
     """
-    if request.get("method") not in {str(operation) for operation in MESSAGE_OPERATIONS}:
+    if operation not in MESSAGE_OPERATIONS:
         raise ConversionFailed(UNSUPPORTED_OPERATION, "the agent fetches its messages, and answers messages only")
-    params = request.get("params")
-    message = params.get("message") if isinstance(params, dict) else None
-    context_id = get_text(message, "contextId") if isinstance(message, dict) else ""
     state = STATES.get(get_text(receipt, "status") or "queued", "TASK_STATE_FAILED")
     task: JsonObject = {"id": receipt["queue_id"], "status": {"state": state}}
     return {"task": task | ({"contextId": context_id} if context_id else {})}

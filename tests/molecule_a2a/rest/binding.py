@@ -110,7 +110,7 @@ class ServedBinding:
             steps = [streams.render_frame(data, target) for _, data in parse_events(reply.text)]
             events = [event for step in steps for event in step.events]
             return Response("".join(map(render_event, events)), media_type="text/event-stream")
-        answer = render_answer(reply.json(), http=reply.status_code, request=asked, target=target)
+        answer = render_answer(reply.json(), http=reply.status_code, target=target)
         return render_json(answer.status, answer.body)
 
 

@@ -25,9 +25,8 @@ def target(operation=Operation.SEND_MESSAGE, dialect=CURRENT, **ids):
     return Target(operation=operation, dialect=dialect, **ids)
 
 
-def answer(body, *, http=200, operation=Operation.SEND_MESSAGE, dialect=CURRENT, request=None):
-    asked = request or {"method": operation.value, "params": {"message": {"contextId": "C"}}}
-    return render_answer(body, http=http, request=asked, target=target(operation, dialect))
+def answer(body, *, http=200, operation=Operation.SEND_MESSAGE, dialect=CURRENT, context_id="C"):
+    return render_answer(body, http=http, target=target(operation, dialect), context_id=context_id)
 
 
 def respond(result):
@@ -188,7 +187,7 @@ def test_an_error_of_the_agent_that_is_no_response_keeps_its_status():
 def test_a_message_accepted_for_later_is_a_task(receipt, state):
     task = {"id": "Q", "contextId": "C", "status": {"state": f"TASK_STATE_{state}"}}
     assert answer(receipt, http=202) == HttpAnswer(200, {"task": task})
-    anonymous = answer(receipt, request={"method": "SendStreamingMessage", "params": {"message": {}}})
+    anonymous = answer(receipt, operation=Operation.SEND_STREAMING_MESSAGE, context_id="")
     assert anonymous.body["task"].keys() == {"id", "status"}
 
 
