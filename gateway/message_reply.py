@@ -137,7 +137,9 @@ class MessageResponse:
                     await self._send(_render_chunk(last))
                 await self._send(_END)
                 return
-            await self._send(_render_chunk(await form.convert_chunk(frame.chunk)))
+            converted = await form.convert_chunk(frame.chunk)
+            if converted:
+                await self._send(_render_chunk(converted))
             if form.is_over:
                 call.cancel()
                 await self._send(_END)

@@ -12,7 +12,7 @@ from gateway.credentials import hash_credential
 from gateway.fetch_metadata import is_from_another_origin, opens_page
 from gateway.hosts import HostPolicy
 from gateway.limits import BYTES_PER_TOKEN, Allowance, RateLimiter, price_of_body
-from gateway.message_timing import MESSAGE_PATH, render_timing
+from gateway.message_timing import is_message_path, render_timing
 from gateway.metrics import UNMATCHED_PATH, RequestMetrics
 from gateway.proxy_headers import ProxyHeaders
 from gateway.request_context import RequestContext, read_request_context
@@ -202,7 +202,7 @@ def _add_response_headers(message: Message, context: RequestContext) -> None:
 
 def _add_timing(scope: Scope, context: RequestContext) -> None:
     """Say how long the plane took for an answer that the message path did not give itself."""
-    if MESSAGE_PATH.fullmatch(scope["path"]):
+    if is_message_path(scope):
         context.extra_headers += render_timing(context.began)
 
 
