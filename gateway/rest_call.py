@@ -8,14 +8,15 @@ from starlette.responses import Response
 from gateway import errors, extended_card
 from gateway.cors import RawHeaders
 from gateway.event_memory import EventMemory
-from gateway.json_format import encode_json, json_response
+from gateway.json_format import encode_json
 from gateway.message_body import MAX_MESSAGE_BYTES
 from gateway.message_reply import STREAM_HEADERS, RenderedHead
+from gateway.rest_errors import render_rest_error
 from gateway.sse_parser import Comment, EventTooLargeError, ServerEvent, SseParser
 from molecule_a2a.errors import INVALID_AGENT_RESPONSE, ConversionFailed
 from molecule_a2a.methods import STREAMING_OPERATIONS
 from molecule_a2a.model import Dialect, JsonObject, Operation
-from molecule_a2a.rest import refusals, streams
+from molecule_a2a.rest import streams
 from molecule_a2a.rest.answers import render_answer
 from molecule_a2a.rest.model import HttpAnswer, RestEvent, Target
 from molecule_a2a.rest.requests import check_version, read_request
@@ -74,14 +75,8 @@ class RestCall:
         return await run_by_size(len(body), self._convert_body, body)
 
     def render_error(self, error: ServiceError) -> Response:
-        """Return the response for an error of the plane, with the headers that it usually has."""
-        usual = errors.render_error(error)
-        members = strict_json.parse(bytes(usual.body))
-        answer = refusals.render_refusal(
-            members, http=usual.status_code, reason=error.reason, dialect=self._target.dialect
-        )
-        kept = {name: value for name, value in usual.headers.items() if name not in REPLACED_HEADERS}
-        return json_response(answer.body, answer.status, headers=kept)
+        """Return the response for an error of the plane."""
+        return render_rest_error(error, self._target.dialect)
 
     async def render_head(self, head: pb.ReplyHead) -> RenderedHead:
         """Return the beginning of a reply, or all of it."""

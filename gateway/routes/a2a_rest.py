@@ -18,7 +18,7 @@ from gateway.message_request import admit_message, find_header, parse_target_id
 from gateway.message_timing import RAW_REST_PATH, render_timing
 from gateway.middleware import ROUTE_KEY
 from gateway.rest_call import RestCall
-from molecule_a2a.methods import STREAMING_OPERATIONS
+from gateway.routing import list_allowed_methods
 from molecule_a2a.rest import refusals, routes
 from molecule_a2a.rest.model import Target
 from services.chassis.errors import ServiceError
@@ -55,7 +55,7 @@ class RestApp:
             return
         workspace_id, path = (step.decode("latin-1") for step in found.groups())
         method, targets = scope["method"], routes.find_targets(path)
-        target = targets.get(method) or (_find_head_target(targets) if method == "HEAD" else None)
+        target = targets.get("GET" if method == "HEAD" else method)
         if target is None:
             answer = _answer_other_method(method, path, targets)
             answer.raw_headers += render_timing(time.perf_counter())
@@ -63,7 +63,7 @@ class RestApp:
             return
         scope[ROUTE_KEY] = REST_ROUTE + routes.find_template(method, target)
         if method == "HEAD":
-            send = _drop_body(send)
+            send = _end_after_head(send)
         await self._forward(scope, receive, send, workspace_id, target)
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, workspace_id: str, target: Target) -> None:
@@ -103,30 +103,25 @@ class RestApp:
         return rest_call.rewrite_card(answer, url=url, bearer_needed=self._bearer_needed)
 
 
-def _find_head_target(targets: dict[str, Target]) -> Target | None:
-    """Return what HEAD asks for: what GET does, unless that is answered by a stream."""
-    target = targets.get("GET")
-    return None if target is None or target.operation in STREAMING_OPERATIONS else target
-
-
 def _answer_other_method(method: str, path: str, targets: dict[str, Target]) -> Response:
     """Return 404 for an unknown path; for one that other methods have, the answer to OPTIONS or 405."""
     dialect = routes.find_path_dialect(path)
     if not targets:
         unknown = refusals.render_unknown_path(dialect)
         return json_response(unknown.body, unknown.status)
-    has_head = _find_head_target(targets) is not None
-    headers = {"Allow": refusals.list_allowed_methods(targets, has_head=has_head)}
+    headers = {"Allow": list_allowed_methods(targets)}
     if method == "OPTIONS":
         return Response(status_code=204, headers=headers)
     other = refusals.render_other_method(dialect)
     return json_response(other.body, other.status, headers=headers)
 
 
-def _drop_body(send: Send) -> Send:
-    """Return a `send` for HEAD, whose responses have no body."""
+def _end_after_head(send: Send) -> Send:
+    """Return a `send` for HEAD: the response ends after its head, which also ends the call of a stream."""
 
     async def send_head(message: Message) -> None:
-        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b""})
 
     return send_head

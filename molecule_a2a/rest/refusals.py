@@ -1,7 +1,5 @@
 """Refusals of the plane as errors of the binding: they keep their HTTP status and their members."""
 
-from collections.abc import Iterable
-
 from molecule_a2a.error_objects import ERROR_INFO
 from molecule_a2a.members import get_text
 from molecule_a2a.model import Dialect, JsonObject
@@ -40,8 +38,3 @@ def render_unknown_path(dialect: Dialect) -> HttpAnswer:
 def render_other_method(dialect: Dialect) -> HttpAnswer:
     """Return the answer for a method that a path does not have."""
     return render_error({"code": METHOD_NOT_FOUND, "message": "method not allowed"}, dialect, http=METHOD_NOT_ALLOWED)
-
-
-def list_allowed_methods(known: Iterable[str], *, has_head: bool) -> str:
-    """Return the Allow header of a path with these methods."""
-    return ", ".join(sorted({*known, "OPTIONS", *(["HEAD"] if has_head else [])}))

@@ -43,7 +43,8 @@ ROUTES: Mapping[Dialect, tuple[tuple[str, str, Operation], ...]] = {
 def find_targets(path: str) -> dict[str, Target]:
     """Return what each HTTP method asks for at a path; nothing for a path that the binding does not have.
 
-    `path` is percent-encoded and begins with a slash. A colon that is percent-encoded belongs to the id of a task.
+    `path` is percent-encoded and begins with a slash. A colon belongs to the id of a task where it is percent-encoded,
+    or where no verb with the method follows.
     """
     steps = path.split("/")[1:]
     if find_path_dialect(path) is Dialect.LEGACY:
@@ -124,7 +125,9 @@ def _list_task_matches(step: str) -> Iterator[tuple[str, Operation, str, str]]:
         operation, methods = TASK_VERBS[verb]
         if task_id := _decode(name):
             yield from ((method, operation, task_id, "") for method in methods)
-    elif task_id := _decode(step):
+        if "GET" in methods:
+            return
+    if task_id := _decode(step):
         yield "GET", Operation.GET_TASK, task_id, ""
 
 

@@ -283,7 +283,7 @@ async def test_another_version_is_refused(gateway, agent, version):
     [
         ("/message:send", "OPTIONS, POST"),
         ("/tasks/T", "GET, HEAD, OPTIONS"),
-        ("/v1/tasks/T:subscribe", "GET, OPTIONS, POST"),
+        ("/v1/tasks/T:subscribe", "GET, HEAD, OPTIONS, POST"),
         ("/tasks/T/pushNotificationConfigs/P", "DELETE, GET, HEAD, OPTIONS"),
     ],
 )
@@ -299,7 +299,8 @@ async def test_head_is_get_without_a_body(gateway, agent):
         assert (answer.status, await answer.read()) == (200, b"")
         assert int(answer.headers["Content-Length"]) > 10
     async with call(gateway, "HEAD", "/tasks/T:subscribe") as answer:
-        assert answer.status == 405
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")
+    await eventually(lambda: gateway.active_calls == 0)
 
 
 async def test_paths_beside_the_binding_reach_the_fallback(gateway):

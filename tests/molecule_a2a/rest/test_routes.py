@@ -77,7 +77,7 @@ def test_every_route_finds_its_operation_and_its_template():
         ("/tasks", {"GET"}),
         ("/acme/tasks", {"GET"}),
         ("/tasks/a:b", {"GET"}),
-        ("/tasks/a:cancel", {"POST"}),
+        ("/tasks/a:cancel", {"POST", "GET"}),
         ("/tasks/a%3Acancel", {"GET"}),
         ("/tasks/a:subscribe", {"GET", "POST"}),
         ("/v1/tasks/a:subscribe", {"GET", "POST"}),
@@ -94,7 +94,7 @@ def test_a_path_has_methods(path, methods):
     "path",
     [
         *("", "/", "//", "/card", "/v1", "/v1/", "/v1/tasks", "/v1/extendedAgentCard", "/message:other", "/messages"),
-        *("/tasks/", "/tasks/:cancel", "/tasks/%00", "/tasks/%ff", "/tasks//pushNotificationConfigs"),
+        *("/tasks/", "/tasks/:subscribe", "/tasks/%00", "/tasks/%ff", "/tasks//pushNotificationConfigs"),
         *("/tasks/a/pushNotificationConfigs/", "/tasks/a/other", "/a/b/tasks", "/acme/card", "/v1/v1/card"),
         *("/acme/v1/message:send", "//message:send", "/%00/message:send"),
     ],
@@ -106,6 +106,11 @@ def test_other_paths_have_none(path):
 def test_ids_and_tenants_are_decoded():
     target = find_targets("/a%2Fb/tasks/c%20d/pushNotificationConfigs/e%3Af")["GET"]
     assert (target.tenant, target.task_id, target.config_id) == ("a/b", "c d", "e:f")
+
+
+def test_a_verb_without_the_method_belongs_to_the_id():
+    found = find_targets("/tasks/a:cancel")
+    assert (found["POST"].task_id, found["GET"].task_id) == ("a", "a:cancel")
 
 
 def test_servers_of_the_old_version_are_subscribed_to_by_get():
