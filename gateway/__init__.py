@@ -37,6 +37,7 @@
 | `file_transfers`      | chat files, one stream to the A2A proxy for each                           |      |
 | `agent_cards`         | agent cards for clients of the plane                                       | pure |
 | `card_addresses`      | hides the addresses of agents in what their cards say                      | pure |
+| `card_rewriting`      | extended cards in replies of every binding                                 |      |
 | `card_cache`          | cards that were rendered last                                              |      |
 | `card_signing`        | signs agent cards with the key of the plane                                |      |
 | `preconditions`       | whether a client already has what it asks for                              | pure |

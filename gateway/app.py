@@ -28,6 +28,7 @@ from gateway.readiness import ReadinessChecker
 from gateway.route import Route
 from gateway.routes import cards
 from gateway.routes.a2a import MessageApp
+from gateway.routes.a2a_rest import RestApp
 from gateway.routes.activity import ActivityRoutes
 from gateway.routes.approvals import ApprovalRoutes
 from gateway.routes.audit import AuditRoutes
@@ -131,13 +132,23 @@ def _build_application(
         signer=signer,
     )
     router = build_router(routes, callers=authenticator, proxy_headers=proxy_headers, is_limited=not settings.is_open)
-    messages = MessageApp(
+    base_url, bearer_needed = proxy_headers.base_url, not settings.is_open
+    sign_card = None if signer is None else signer.sign
+    bindings = RestApp(
         authenticator,
         exchanges,
         fallback=router,
-        base_url=proxy_headers.base_url,
-        bearer_needed=not settings.is_open,
-        sign_card=None if signer is None else signer.sign,
+        base_url=base_url,
+        bearer_needed=bearer_needed,
+        sign_card=sign_card,
+    )
+    messages = MessageApp(
+        authenticator,
+        exchanges,
+        fallback=bindings,
+        base_url=base_url,
+        bearer_needed=bearer_needed,
+        sign_card=sign_card,
     )
     return RequestMiddleware(
         WebSocketApp(authenticator, readers, metrics, fallback=messages),

@@ -13,8 +13,10 @@ from gateway import examples
 from gateway.credentials import SESSION_COOKIE
 from gateway.documentation_texts import PARAMETER_SCHEMAS, STATUS_TEXTS, TAGS, describe_gate
 from gateway.request_body import BodySpec
+from gateway.rest_documentation import describe_binding
 from gateway.route import Route
 from gateway.routes.a2a import MESSAGE_ROUTE
+from gateway.routes.a2a_rest import REST_ROUTE
 from gateway.routes.websocket import WEBSOCKET_PATH
 
 TITLE = "Molecule"
@@ -69,13 +71,14 @@ def list_refusal_statuses(route: Route) -> frozenset[int]:
 
 
 def build_document(routes: Sequence[Route]) -> dict[str, Any]:
-    """Return the OpenAPI document of the given routes, and of the message path and the socket, which are no routes."""
+    """Return the OpenAPI document of the given routes, and of messages and the socket, whose paths are no routes."""
     schemas, components = _describe_answers(routes)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         path = PATH_CONVERTER.sub("}", route.path)
         paths.setdefault(path, {})[route.method.lower()] = _describe_operation(route, schemas, components)
     paths[MESSAGE_ROUTE] = {"post": _describe_message_path()}
+    paths |= describe_binding(REST_ROUTE, security=BEARER_OR_SESSION_SECURITY)
     paths[WEBSOCKET_PATH] = {"get": _describe_websocket()}
     return {
         "openapi": "3.1.0",

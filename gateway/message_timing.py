@@ -3,10 +3,20 @@
 import re
 import time
 
+from starlette.types import Scope
+
 from gateway.cors import RawHeaders
 
 MESSAGE_PATH = re.compile(r"/workspaces/([^/]*)/a2a/?")
 """The path of a message, with or without a final slash."""
+
+RAW_REST_PATH = re.compile(rb"/workspaces/([^/]*)/a2a/rest((?:/.*)?)", re.DOTALL)
+"""The paths of the HTTP+JSON binding, percent-encoded: the id of the workspace, and the path below the binding."""
+
+
+def is_message_path(scope: Scope) -> bool:
+    """Whether a request belongs to a binding of A2A."""
+    return bool(MESSAGE_PATH.fullmatch(scope["path"]) or RAW_REST_PATH.fullmatch(scope.get("raw_path", b"")))
 
 
 def render_timing(began: float, *, agent_micros: int = 0, queue_micros: int = 0) -> RawHeaders:

@@ -12,10 +12,11 @@ from gateway.credentials import hash_credential
 from gateway.fetch_metadata import is_from_another_origin, opens_page
 from gateway.hosts import HostPolicy
 from gateway.limits import BYTES_PER_TOKEN, Allowance, RateLimiter, price_of_body
-from gateway.message_timing import MESSAGE_PATH, render_timing
+from gateway.message_timing import is_message_path, render_timing
 from gateway.metrics import UNMATCHED_PATH, RequestMetrics
 from gateway.proxy_headers import ProxyHeaders
 from gateway.request_context import RequestContext, read_request_context
+from gateway.rest_errors import render_error_at
 from services.chassis import telemetry
 from services.chassis.errors import InternalError
 
@@ -114,7 +115,7 @@ class RequestMiddleware:
                 raise
             _add_timing(scope, context)
             log.exception("request failed", request_id=scope[REQUEST_ID_KEY])
-            await errors.render_error(InternalError())(scope, receive, send)
+            await render_error_at(scope, InternalError())(scope, receive, send)
 
     def _answer_early(self, scope: Scope, context: RequestContext) -> Response | None:
         """Return the response to a request that reaches no route; the checks are in the order of the contract."""
@@ -123,17 +124,17 @@ class RequestMiddleware:
     def _check_page(self, scope: Scope, context: RequestContext) -> Response | None:
         """Refuse foreign hosts and pages of other origins; answer preflights."""
         if not self._is_host_allowed(scope, context):
-            return errors.render_error(errors.UnknownHost())
+            return render_error_at(scope, errors.UnknownHost())
         if context.origin is not None:
             own_url = self._proxy_headers.request_url(scope)
             if not self._cors.allows(context.origin, own_url):
-                return errors.render_error(errors.ForeignOrigin())
+                return render_error_at(scope, errors.ForeignOrigin())
             scope[OTHER_PAGE_KEY] = not self._cors.is_own(context.origin, own_url)
             context.extra_headers += self._cors.answer_headers(context.origin)
             if context.is_preflight and scope.get("method") == "OPTIONS":
                 return Response(status_code=204, headers=self._cors.preflight_headers())
         elif context.fetch_site and not self._may_fetch(scope, context):
-            return errors.render_error(errors.ForeignOrigin())
+            return render_error_at(scope, errors.ForeignOrigin())
         return None
 
     def _check_caller(self, scope: Scope, context: RequestContext) -> Response | None:
@@ -141,9 +142,9 @@ class RequestMiddleware:
         allowance = self._take_allowance(scope, context, price_of_body(context.body_bytes))
         context.extra_headers += _render_rate_limit_headers(allowance)
         if allowance is not None and allowance.is_exceeded:
-            return errors.render_error(errors.RateLimitExceeded.for_seconds(allowance.retry))
+            return render_error_at(scope, errors.RateLimitExceeded.for_seconds(allowance.retry))
         if context.has_reserved_caller:
-            return errors.render_error(errors.ReservedCaller())
+            return render_error_at(scope, errors.ReservedCaller())
         return None
 
     def _is_host_allowed(self, scope: Scope, context: RequestContext) -> bool:
@@ -202,7 +203,7 @@ def _add_response_headers(message: Message, context: RequestContext) -> None:
 
 def _add_timing(scope: Scope, context: RequestContext) -> None:
     """Say how long the plane took for an answer that the message path did not give itself."""
-    if MESSAGE_PATH.fullmatch(scope["path"]):
+    if is_message_path(scope):
         context.extra_headers += render_timing(context.began)
 
 

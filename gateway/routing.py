@@ -69,15 +69,16 @@ class Router:
 
 
 def answer_other_method(method: str, known: Collection[str]) -> Response:
-    """Return the answer to OPTIONS, and 405 for any other method, with the methods of the path.
-
-    `known` are the methods of its routes: GET brings HEAD with it (RFC 9110, 9.3.2).
-    """
-    allowed = {*known, "OPTIONS", *(["HEAD"] if "GET" in known else [])}
-    headers = {"Allow": ", ".join(sorted(allowed))}
+    """Return the answer to OPTIONS, and 405 for any other method; `known` are the methods of the routes of the path."""
+    headers = {"Allow": list_allowed_methods(known)}
     if method == "OPTIONS":
         return Response(status_code=204, headers=headers)
     return json_response({"error": "method not allowed"}, METHOD_NOT_ALLOWED, headers=headers)
+
+
+def list_allowed_methods(known: Collection[str]) -> str:
+    """Return the Allow header of a path whose routes have these methods: GET brings HEAD with it (RFC 9110, 9.3.2)."""
+    return ", ".join(sorted({*known, "OPTIONS", *(["HEAD"] if "GET" in known else [])}))
 
 
 async def send_head(response: Response, send: Send) -> None:

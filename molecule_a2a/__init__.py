@@ -14,6 +14,7 @@
 `error_objects`  JSON-RPC errors in both forms
 `events`, `messages`, `parts`, `tasks`, `push_configs`, `security`
                  one noun of the protocol each: `upgrade_...` makes it 1.0, `downgrade_...` makes it 0.3
+`rest`           the HTTP+JSON binding of both versions
 
 All functions take values of parsed JSON, of any type and by any author, whose depth the parser has limited. They return
 the conversion or raise `errors.ConversionFailed`. They change nothing that they are given, and a result may share parts

@@ -1,61 +1,31 @@
 """Forwards A2A messages to the proxy. Plain ASGI without a `Request`, because this path has to be fast."""
 
-import asyncio
-import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
-from http import HTTPStatus
-from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway import credentials, errors, extended_card
-from gateway.cors import RawHeaders
-from gateway.exchange import ExchangeCall, ExchangePool, error_from_refusal
-from gateway.extended_card import Reply, Sign
-from gateway.guards import MESSAGE, IdentityProvider
+from gateway import errors
+from gateway.card_rewriting import CardRewriter
+from gateway.exchange import ExchangePool
+from gateway.extended_card import Sign
+from gateway.guards import IdentityProvider
 from gateway.json_format import embed_stored, encode_json
-from gateway.message_body import ClientLeftError, MessageBody
+from gateway.message_body import ClientLeftError
+from gateway.message_reply import MessageResponse, RenderedHead, render_headers
+from gateway.message_request import MessageRequest, admit_message, parse_target_id
 from gateway.message_timing import MESSAGE_PATH, render_timing
-from gateway.middleware import REQUEST_ID_KEY, ROUTE_KEY
+from gateway.middleware import ROUTE_KEY
 from gateway.routing import answer_other_method
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
-from services.chassis import identity, strict_json, telemetry
+from services.chassis import strict_json
 from services.chassis.errors import ServiceError
 from services.chassis.large_bodies import run_by_size
 
 MESSAGE_ROUTE = "/workspaces/{id}/a2a"
 """The path under which messages are counted in the metrics."""
-
-WORKSPACE_ID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-FORWARDED_HEADERS = frozenset(
-    {
-        b"content-type",
-        b"accept",
-        b"a2a-version",
-        b"a2a-extensions",
-        b"x-a2a-extensions",
-        b"last-event-id",
-        b"traceparent",
-        b"tracestate",
-        b"baggage",
-        b"prefer",
-        b"x-molecule-hops",
-    }
-)
-"""The request headers that the proxy receives; it forwards some of them to the agent."""
-
-MAX_PARSED_PATHS = 4096
-"""Paths of which the parsed form is kept."""
-
-DISCONNECT_WATCH_DELAY_SECONDS = 0.05
-"""Seconds after which a call is watched for the end of its client: most calls are over sooner."""
 
 STREAM_INTERRUPTED = {"code": -32603, "message": "upstream stream interrupted"}
 
@@ -77,34 +47,40 @@ class MessageApp:
 
         `sign_card` signs extended cards.
         """
-        self._sign_card = sign_card
         self._callers = callers
         self._exchanges = exchanges
         self._fallback = fallback
-        self._base_url = base_url
-        self._bearer_needed = bearer_needed
+        self._cards = CardRewriter(base_url=base_url, bearer_needed=bearer_needed, sign=sign_card)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or not MESSAGE_PATH.fullmatch(scope["path"]):
+        target = MESSAGE_PATH.fullmatch(scope["path"]) if scope["type"] == "http" else None
+        if target is None:
             await self._fallback(scope, receive, send)
             return
         scope[ROUTE_KEY] = MESSAGE_ROUTE
         if scope["method"] == "POST":
-            await self._forward(scope, receive, send)
+            await self._forward(scope, receive, send, target[1])
         else:
             other = answer_other_method(scope["method"], {"POST"})
             other.raw_headers += render_timing(time.perf_counter())
             await other(scope, receive, send)
 
-    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _forward(self, scope: Scope, receive: Receive, send: Send, target: str) -> None:
         """Answer one message."""
-        response = MessageResponse(scope, receive, send)
+        form = _JsonRpcForm(scope, self._cards)
+        response = MessageResponse(scope, receive, send, form)
         try:
-            request = await self._admit(scope, receive, response)
+            form.request = request = await admit_message(
+                self._callers,
+                scope,
+                receive,
+                workspace_id=parse_target_id(target),
+                measure_micros=response.measure_micros,
+            )
             call = await self._exchanges.open(request.opening)
             try:
-                await self._converse(request, call, response)
+                await response.converse(request, call)
             finally:
                 call.close()
         except ServiceError as error:
@@ -112,221 +88,47 @@ class MessageApp:
         except ClientLeftError:
             return
 
-    async def _converse(self, request: "MessageRequest", call: ExchangeCall, response: "MessageResponse") -> None:
-        """Send the rest of a large body once the proxy has room for it, and what the proxy replies."""
-        if request.opening.body_bytes:
-            frame = await call.next()
-            if frame is None or not frame.HasField("admitted"):
-                await response.send_frame(frame)
-                return
-            try:
-                await request.body.read_rest()
-            except (ServiceError, ClientLeftError):
-                call.cancel()
-                raise
-            call.send_body(request.body.join())
-        await response.send_reply(call, request, self._rewrite_card)
 
-    def _rewrite_card(
-        self, scope: Scope, request: "MessageRequest", message: bytes, head: pb.ReplyHead
-    ) -> Reply | None:
-        """Return the answer with an extended card that the message asked for; `None` if it cannot hold one."""
-        if not extended_card.may_hold_card(message):
-            return None
-        opening = request.opening
-        return extended_card.rewrite_reply(
-            message,
-            Reply(status=head.status, headers=dict(head.headers), body=head.body if head.complete else None),
-            version=opening.headers.get("a2a-version", ""),
-            url=f"{self._base_url(scope)}/workspaces/{opening.workspace_id}/a2a",
-            bearer_needed=self._bearer_needed,
-            sign=self._sign_card,
-        )
+class _JsonRpcForm:
+    """The reply as the proxy gives it, which is JSON-RPC already."""
 
-    async def _admit(self, scope: Scope, receive: Receive, response: "MessageResponse") -> "MessageRequest":
-        """Authenticate the caller and read the body, of a large one the beginning; raises `ClientLeftError`."""
-        workspace_id = _parse_target(scope["path"])
-        headers = scope["headers"]
-        credential = credentials.read_credential(scope["method"], headers)
-        caller = await self._callers.identify(credential, MESSAGE.build_check(headers, workspace_id))
-        body = MessageBody(receive, declared=_first_header(headers, b"content-length"))
-        await body.read_beginning()
-        announced = body.announced_bytes
-        opening = pb.CallOpen(
-            identity=identity.to_wire(caller),
-            workspace_id=workspace_id,
-            timeout=_first_header(headers, b"x-timeout"),
-            request_id=scope.get(REQUEST_ID_KEY, ""),
-            elapsed_micros=response.measure_micros(),
-        )
-        for name, value in _select_forwarded_headers(scope).items():
-            opening.headers[name] = value
-        if announced:
-            opening.body_bytes = announced
-        else:
-            opening.body = body.join()
-        return MessageRequest(opening, body)
-
-
-@dataclass(frozen=True, slots=True)
-class MessageRequest:
-    """A message as it is sent to the proxy, and its body."""
-
-    opening: pb.CallOpen
-    body: MessageBody
-
-
-Rewrite = Callable[[Scope, MessageRequest, bytes, pb.ReplyHead], Reply | None]
-"""Returns the answer for the client, from the request, its body and the agent's answer; `None` for the agent's."""
-
-
-class MessageResponse:
-    """The response to one message, and the time that it takes."""
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, cards: CardRewriter) -> None:
         self._scope = scope
-        self._receive = receive
-        self._send = send
-        self._began = time.perf_counter()
+        self._cards = cards
+        self._last_bytes = b"\n\n"
+        self.request: MessageRequest | None = None
+        """The message, once it is admitted."""
+        self.is_over = False
 
-    def measure_micros(self) -> int:
-        """Return how long the request has taken so far, in microseconds."""
-        return int((time.perf_counter() - self._began) * 1_000_000)
+    def render_error(self, error: ServiceError) -> Response:
+        return errors.render_error(error)
 
-    async def send_reply(self, call: ExchangeCall, request: MessageRequest, rewrite: Rewrite) -> None:
-        """Send what the proxy replies, and cancel the call if the client leaves first."""
-        frame = await call.next_within(DISCONNECT_WATCH_DELAY_SECONDS)
-        if frame is not None and not _begins_stream(frame):
-            await self.send_frame(frame, request, rewrite)
-            return
-        async with asyncio.TaskGroup() as group:
-            watching = group.create_task(self._cancel_on_disconnect(call))
-            frame = frame or await call.next()
-            if await self.send_frame(frame, request, rewrite):
-                await self._send_chunks(call, request)
-            elif frame is not None and _begins_stream(frame):
-                call.cancel()
-            watching.cancel()
-
-    async def send_frame(
-        self, frame: pb.ReplyFrame | None, request: MessageRequest | None = None, rewrite: Rewrite | None = None
-    ) -> bool:
-        """Send the first frame of a reply: a refusal, an answer, or the head of a stream; nothing without a frame.
-
-        Return whether the chunks of a stream follow.
-        """
-        if frame is None:
-            return False
-        if frame.HasField("refused"):
-            refused = frame.refused
-            timing = self._render_timing(refused.agent_micros, refused.queue_micros)
-            await self._send_error(error_from_refusal(refused), timing)
-            return False
-        head = frame.head
-        if request is not None and rewrite is not None:
-            message = request.body.join()
-            size = len(message) + len(head.body)
-            rewritten = await run_by_size(size, rewrite, self._scope, request, message, head)
-            if rewritten is not None:
-                head = pb.ReplyHead(
-                    status=rewritten.status,
-                    headers=rewritten.headers,
-                    complete=True,
-                    body=rewritten.body or b"",
-                    agent_micros=head.agent_micros,
-                    queue_micros=head.queue_micros,
-                )
+    async def render_head(self, head: pb.ReplyHead) -> RenderedHead:
+        if self.request is not None:
+            opening, message = self.request.opening, self.request.body.join()
+            head = await run_by_size(
+                len(message) + len(head.body),
+                self._cards.rewrite,
+                self._scope,
+                opening.workspace_id,
+                message,
+                head,
+                version=opening.headers.get("a2a-version", ""),
+            )
         body = head.body if head.complete else None
-        headers = _render_head(head, body) + self._render_timing(head.agent_micros, head.queue_micros)
-        await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
-        if body is not None:
-            await self._send({"type": "http.response.body", "body": body})
-        return body is None
+        return RenderedHead(head.status, render_headers(head, body), body)
 
-    async def send_error(self, error: ServiceError) -> None:
-        """Send an error that the gateway itself found."""
-        await self._send_error(error, self._render_timing())
+    async def convert_chunk(self, chunk: bytes) -> bytes:
+        self._last_bytes = (self._last_bytes + chunk[-4:])[-4:]
+        return chunk
 
-    async def _send_error(self, error: ServiceError, timing: RawHeaders) -> None:
-        response: Response = errors.render_error(error)
-        response.raw_headers += timing
-        await response(self._scope, self._receive, self._send)
-
-    async def _send_chunks(self, call: ExchangeCall, request: MessageRequest) -> None:
-        last_bytes = b"\n\n"
-        while (frame := await call.next()) is not None:
-            if not frame.HasField("chunk"):
-                if frame.HasField("refused") or frame.end.interrupted:
-                    await self._send(_render_chunk(_render_interruption(request.body.join(), last_bytes)))
-                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-                return
-            await self._send(_render_chunk(frame.chunk))
-            call.report_taken(len(frame.chunk))
-            last_bytes = (last_bytes + frame.chunk[-4:])[-4:]
-
-    async def _cancel_on_disconnect(self, call: ExchangeCall) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        call.cancel()
-
-    def _render_timing(self, agent_micros: int = 0, queue_micros: int = 0) -> RawHeaders:
-        return render_timing(self._began, agent_micros=agent_micros, queue_micros=queue_micros)
-
-
-def _begins_stream(frame: pb.ReplyFrame) -> bool:
-    return frame.HasField("head") and not frame.head.complete
-
-
-@lru_cache(MAX_PARSED_PATHS)
-def _parse_target(path: str) -> str:
-    """Return the id of the target in lower case; raises `MalformedRequest`."""
-    found = MESSAGE_PATH.fullmatch(path)
-    workspace_id = found[1].lower() if found else ""
-    if not WORKSPACE_ID_PATTERN.fullmatch(workspace_id):
-        raise errors.MalformedRequest("invalid workspace ID")
-    return workspace_id
-
-
-def _select_forwarded_headers(scope: Scope) -> dict[str, str]:
-    """Return the headers that the agent receives: the first of each name, and only ASCII values."""
-    found: dict[str, str] = {}
-    for name, value in reversed(scope["headers"]):
-        if name in FORWARDED_HEADERS and value.isascii():
-            found[name.decode()] = value.decode()
-    if here := telemetry.current_traceparent():
-        found["traceparent"] = here
-    if "a2a-version" not in found and b"A2A-Version" in scope["query_string"]:
-        found["a2a-version"] = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("A2A-Version", "")
-    return found
-
-
-def _first_header(headers: list[tuple[bytes, bytes]], wanted: bytes) -> str:
-    for name, value in headers:
-        if name == wanted:
-            return value.decode("latin-1")
-    return ""
-
-
-def _render_head(head: pb.ReplyHead, body: bytes | None) -> list[tuple[bytes, bytes]]:
-    named = head.headers
-    headers = [(name.encode(), named[name].encode("latin-1", "replace")) for name in named]
-    if head.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:  # HTTP gives them neither body nor length
-        return headers
-    if body is not None:
-        return [*headers, (b"content-length", b"%d" % len(body))]
-    kept = [(name, value) for name, value in headers if name != b"cache-control"]
-    return [*kept, (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
-
-
-def _render_chunk(body: bytes) -> dict[str, Any]:
-    return {"type": "http.response.body", "body": body, "more_body": True}
-
-
-def _render_interruption(request: bytes, last_bytes: bytes) -> bytes:
-    """Return the event that reports a broken stream; an unfinished event is terminated before it."""
-    event = {"jsonrpc": "2.0", "id": _find_request_id(request), "error": STREAM_INTERRUPTED}
-    closing = b"" if last_bytes.endswith((b"\n\n", b"\r\n\r\n", b"\r\r")) else b"\n\n"
-    return closing + b"data: " + encode_json(event) + b"\n\n"
+    def end_stream(self, *, is_interrupted: bool) -> bytes:
+        """Return the event that reports a broken stream; an unfinished event is terminated before it."""
+        if not is_interrupted or self.request is None:
+            return b""
+        event = {"jsonrpc": "2.0", "id": _find_request_id(self.request.body.join()), "error": STREAM_INTERRUPTED}
+        closing = b"" if self._last_bytes.endswith((b"\n\n", b"\r\n\r\n", b"\r\r")) else b"\n\n"
+        return closing + b"data: " + encode_json(event) + b"\n\n"
 
 
 def _find_request_id(request: bytes) -> msgspec.Raw:

@@ -10,14 +10,13 @@ from ipaddress import ip_network
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway import agent_cards, credentials, extended_card, limits, query_params, request_context
+from gateway import agent_cards, credentials, extended_card, limits, message_request, query_params, request_context
 from gateway.cors import CorsPolicy
 from gateway.credentials import parse_bearer, parse_claimed_workspace
 from gateway.hosts import HostPolicy
 from gateway.ids import parse_workspace_id
 from gateway.proxy_headers import ProxyHeaders
 from gateway.request_body import BodySpec, encode_agent_card, parse_json
-from gateway.routes import a2a
 from gateway.schemas import agents, approvals, budgets, entries, memories, models, secrets, templates, workspaces
 from gateway.schemas.request_model import RequestModel
 from services.a2a_proxy import envelope
@@ -138,7 +137,7 @@ def test_any_headers_can_be_parsed(headers):
         credentials.read_credential("POST", headers)
     passage = request_context.read_request_context(scope(headers))
     assert request_context.REQUEST_ID_PATTERN.fullmatch(passage.request_id)
-    assert all(value.isascii() for value in a2a._select_forwarded_headers(scope(headers)).values())
+    assert all(value.isascii() for value in message_request.select_forwarded_headers(scope(headers)).values())
 
 
 @given(HEADERS)
@@ -223,7 +222,7 @@ def test_any_number_in_a_query_and_any_event_id_can_be_parsed(text):
 @example("{" + "0" * 34 + "}")
 @example("urn:uuid:" + "0" * 27)
 def test_any_id_in_a_path_can_be_parsed(text):
-    for read in (parse_workspace_id, lambda text: a2a._parse_target(f"/workspaces/{text}/a2a")):
+    for read in (parse_workspace_id, message_request.parse_target_id):
         with suppress(ServiceError):
             assert len(read(text)) == 36
 

@@ -1,5 +1,6 @@
 """Reads `route_matrix.toml`: the expected answer of each route to each principal."""
 
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +99,7 @@ def _parse_route(name: str, gates: dict[str, Gate], *, gate: str, **lines: Any) 
 def _fill_step(step: str, target: str) -> str:
     if step in TARGET:
         return target
-    return ELSEWHERE if step.startswith("{") else step
+    return re.sub(r"\{\w+(:path)?\}", ELSEWHERE, step)
 
 
 def _fill_ids(value: Any, target: str) -> Any:

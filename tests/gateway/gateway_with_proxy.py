@@ -1,4 +1,4 @@
-"""A gateway with the message path alone, in front of a whole A2A proxy."""
+"""A gateway with the paths of messages alone, in front of a whole A2A proxy."""
 
 import asyncio
 import io
@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from gateway.exchange import ExchangePool
 from gateway.routes.a2a import MessageApp
+from gateway.routes.a2a_rest import RestApp
 from molecule_http.limits import ConnectionLimits
 from services.chassis import clients
 from services.chassis.errors import Unauthenticated
@@ -41,7 +42,7 @@ class FakeIdentityProvider:
 
 @dataclass
 class GatewayWithProxy:
-    """A gateway with the message path alone, in front of a real A2A proxy."""
+    """A gateway with the paths of messages alone, in front of a real A2A proxy."""
 
     url: str
     http: aiohttp.ClientSession
@@ -78,9 +79,9 @@ async def run_gateway_with_proxy(
 
 
 def application(callers: FakeIdentityProvider, exchanges: ExchangePool) -> MessageApp:
-    return MessageApp(
-        callers, exchanges, fallback=elsewhere, base_url=lambda _: "https://plane.example", bearer_needed=True
-    )
+    shown = {"base_url": lambda _: "https://plane.example", "bearer_needed": True}
+    bindings = RestApp(callers, exchanges, fallback=elsewhere, **shown)
+    return MessageApp(callers, exchanges, fallback=bindings, **shown)
 
 
 async def elsewhere(scope, receive, send) -> None:

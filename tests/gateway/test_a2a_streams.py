@@ -1,36 +1,14 @@
 """Messages pass the middleware and the gate before the proxy. test_a2a.py tests what follows."""
 
-from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
-from protos.a2a_proxy.v1 import a2a_proxy_pb2_grpc as rpc
+import json
+
 from protos.auth.v1 import auth_pb2
-from services.chassis.service import Servicer
 from tests.gateway.conftest import run_gateway_under_test
+from tests.gateway.echoing_proxy import EchoingProxy
 from tests.gateway.fake_services import FakeAuth, workspace
 
 W = "11111111-1111-4111-8111-111111111111"
 V = "22222222-2222-4222-8222-222222222222"
-
-
-class EchoingProxy(rpc.A2aProxyServiceServicer):
-    """Answers every message with itself, and remembers how it was opened."""
-
-    def __init__(self):
-        self.opened = []
-
-    async def Exchange(self, requests, context):
-        async for request in requests:
-            for frame in request.frames:
-                if frame.HasField("open"):
-                    self.opened.append(frame.open)
-                    head = pb.ReplyHead(status=200, body=frame.open.body, complete=True)
-                    yield pb.ExchangeResponse(frames=[pb.ReplyFrame(call_id=frame.call_id, head=head)])
-
-    def servicer(self):
-        return Servicer(
-            contract=pb.DESCRIPTOR.services_by_name["A2aProxyService"],
-            add=rpc.add_A2aProxyServiceServicer_to_server,
-            servicer=self,
-        )
 
 
 async def test_a_message_passes_the_middleware_and_its_gate():
@@ -66,3 +44,33 @@ async def test_a_message_to_an_invalid_id_is_refused_before_the_gate(plane):
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid workspace ID"})
     assert plane.auth.received == []
+
+
+async def test_a_call_of_the_http_json_binding_passes_the_middleware_and_its_gate():
+    proxy = EchoingProxy()
+    auth = FakeAuth(known={"w": workspace(W), None: workspace(W)})
+    async with run_gateway_under_test(auth=auth, proxy=proxy.servicer()) as plane:
+        path = f"/workspaces/{V}/a2a/rest/tasks/T%2FU"
+        answer = await plane.http.get(path, headers={"Authorization": "Bearer w", "X-Request-Id": "mine"})
+
+        assert (answer.status_code, answer.headers["x-request-id"]) == (500, "mine")  # a request is no response
+        [opened] = proxy.opened
+        assert (opened.workspace_id, opened.identity.name, opened.request_id) == (V, W, "mine")
+        assert json.loads(opened.body)["params"] == {"id": "T/U"}
+
+        counted = await plane.http.get("/metrics")
+        label = 'method="GET",path="/workspaces/{id}/a2a/rest/tasks/{taskId}",status="500"'
+        assert f"molecule_http_requests_total{{{label}}} 1.0" in counted.text
+
+
+async def test_refusals_before_the_route_have_the_form_of_the_binding():
+    auth = FakeAuth(known={"w": workspace(W)})
+    async with run_gateway_under_test(auth=auth, admin_token="x" * 40, rate_limit=1) as plane:
+        path = f"/workspaces/{V}/a2a/rest/v1/tasks/T"
+        reserved = await plane.http.get(path, headers={"X-Workspace-ID": "system:x"})
+        assert (reserved.status_code, reserved.json()["message"]) == (403, "invalid caller ID")
+        limited = await plane.http.get(path)
+        assert (limited.status_code, limited.json()["error"]["status"]) == (429, "RESOURCE_EXHAUSTED")
+        assert int(limited.headers["retry-after"]) > 0
+        assert float(limited.headers["x-molecule-overhead-ms"]) >= 0
+        assert limited.headers["x-ratelimit-limit"] == "1"

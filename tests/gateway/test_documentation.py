@@ -31,6 +31,24 @@ CONTRACT = {
     ("get", "/workspaces/{id}/state"): {200, 404} | GATE | ID,
     ("post", "/workspaces/{id}/restart"): {200, 404, 409, 410} | GATE | ID | BODY,
     ("post", "/workspaces/{id}/a2a"): {200, 202, 409, 400, 401, 402, 404, 410, 413, 502, 503, 504},
+    **{
+        (method, f"/workspaces/{{id}}/a2a/rest{path}"): {200, 401, 402, 404, 409, 410, 413, 502, 503, 504}
+        for prefix in ("", "/v1")
+        for method, path in [
+            ("post", f"{prefix}/message:send"),
+            ("post", f"{prefix}/message:stream"),
+            ("get", f"{prefix}/tasks/{{taskId}}"),
+            ("post", f"{prefix}/tasks/{{taskId}}:cancel"),
+            ("get", f"{prefix}/tasks/{{taskId}}:subscribe"),
+            ("post", f"{prefix}/tasks/{{taskId}}:subscribe"),
+            ("post", f"{prefix}/tasks/{{taskId}}/pushNotificationConfigs"),
+            ("get", f"{prefix}/tasks/{{taskId}}/pushNotificationConfigs"),
+            ("get", f"{prefix}/tasks/{{taskId}}/pushNotificationConfigs/{{configId}}"),
+            ("delete", f"{prefix}/tasks/{{taskId}}/pushNotificationConfigs/{{configId}}"),
+            ("get", f"{prefix}/card" if prefix else "/extendedAgentCard"),
+            *([] if prefix else [("get", "/tasks")]),
+        ]
+    },
     ("get", "/workspaces/{id}/a2a/.well-known/agent-card.json"): {200, 304, 404, 410} | GATE | ID,
     ("get", "/workspaces/{id}/a2a/.well-known/agent.json"): {200, 304, 404, 410} | GATE | ID,
     ("get", "/workspaces/{id}/.well-known/agent-card.json"): {200, 304, 404, 410} | GATE | ID,

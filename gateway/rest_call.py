@@ -1,0 +1,189 @@
+"""Converts one call of the HTTP+JSON binding: its request for the proxy, and the reply for its client."""
+
+from collections.abc import Callable, Mapping
+from uuid import uuid4
+
+from starlette.responses import Response
+
+from gateway import errors
+from gateway.cors import RawHeaders
+from gateway.event_memory import EventMemory
+from gateway.json_format import encode_json
+from gateway.message_body import MAX_MESSAGE_BYTES
+from gateway.message_reply import STREAM_HEADERS, RenderedHead
+from gateway.rest_errors import render_rest_error
+from gateway.sse_parser import Comment, EventTooLargeError, ServerEvent, SseParser
+from molecule_a2a.errors import INVALID_AGENT_RESPONSE, ConversionFailed
+from molecule_a2a.methods import STREAMING_OPERATIONS
+from molecule_a2a.model import Dialect, JsonObject, Operation
+from molecule_a2a.rest import streams
+from molecule_a2a.rest.answers import render_answer
+from molecule_a2a.rest.model import HttpAnswer, RestEvent, Target
+from molecule_a2a.rest.requests import check_version, read_request
+from molecule_a2a.rest.statuses import PARSE_ERROR
+from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
+from services.chassis import strict_json
+from services.chassis.errors import ServiceError
+from services.chassis.large_bodies import run_by_size
+
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
+
+MEDIA_TYPES = {Dialect.CURRENT: "application/a2a+json", Dialect.LEGACY: JSON}
+"""The media types of successful answers."""
+
+CARD_REQUEST = b'{"method":"GetExtendedAgentCard"}'
+"""What says that an answer is a card."""
+
+REPLACED_HEADERS = frozenset({"content-type", "content-length", "cache-control"})
+"""Headers of the JSON-RPC answer that describe its body."""
+
+RewriteCard = Callable[[pb.ReplyHead], pb.ReplyHead]
+"""Returns the JSON-RPC answer whose card leads to the plane."""
+
+
+class RestCall:
+    """A call of the binding, and what the client has received of its reply."""
+
+    def __init__(
+        self, target: Target, *, version: str, query: str, memory: EventMemory, rewrite_card: RewriteCard
+    ) -> None:
+        """`version` is the A2A-Version header, and `memory` is shared by all calls."""
+        self._target = target
+        self._version = version
+        self._query = query
+        self._memory = memory
+        self._rewrite_card = rewrite_card
+        self._context_id = ""
+        self._parser = SseParser()
+        self._kept_bytes = 0
+        self.is_over = False
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of the JSON-RPC request."""
+        accept = f"{JSON}, {EVENT_STREAM}" if self._target.operation in STREAMING_OPERATIONS else JSON
+        return {"content-type": JSON, "accept": accept, "a2a-version": Dialect.CURRENT.value}
+
+    def close(self) -> None:
+        """Free the memory of an incomplete event."""
+        self._memory.replace(self._kept_bytes, 0)
+        self._kept_bytes = 0
+
+    async def convert_body(self, body: bytes) -> bytes:
+        """Return the JSON-RPC request for the body of the request; raises `ServiceError`."""
+        return await run_by_size(len(body), self._convert_body, body)
+
+    def render_error(self, error: ServiceError) -> Response:
+        """Return the response for an error of the plane."""
+        return render_rest_error(error, self._target.dialect)
+
+    async def render_head(self, head: pb.ReplyHead) -> RenderedHead:
+        """Return the beginning of a reply, or all of it."""
+        if self._target.operation is Operation.GET_EXTENDED_CARD:
+            head = await run_by_size(len(head.body), self._rewrite_card, head)
+        kept = [
+            (name.encode(), value.encode("latin-1", "replace"))
+            for name, value in head.headers.items()
+            if name.lower() not in REPLACED_HEADERS
+        ]
+        if not head.complete:
+            return RenderedHead(head.status, [*kept, *_STREAM_HEADERS], None)
+        answer = await run_by_size(len(head.body), self._render_answer, head)
+        if self._target.operation in STREAMING_OPERATIONS and not answer.is_error:
+            body = _render_event(RestEvent(answer.body))
+            return RenderedHead(answer.status, [*kept, *_STREAM_HEADERS, _render_length(body)], body)
+        media_type = JSON if answer.is_error else MEDIA_TYPES[self._target.dialect]
+        body = encode_json(answer.body)
+        headers = [*kept, (b"content-type", media_type.encode()), _render_length(body)]
+        return RenderedHead(answer.status, headers, body)
+
+    async def convert_chunk(self, chunk: bytes) -> bytes:
+        """Return the events for the client that the next bytes of a stream complete."""
+        try:
+            items = self._parser.feed(chunk)
+        except EventTooLargeError:
+            return self._end_with_failure("an event of the agent's stream is too large")
+        rendered = [await self._render_item(item) for item in items if not self.is_over]
+        old, self._kept_bytes = self._kept_bytes, self._parser.kept_bytes
+        if not self._memory.replace(old, self._kept_bytes):
+            rendered.append(self._end_with_failure("an event of the agent's stream is too large"))
+        return b"".join(rendered)
+
+    def end_stream(self, *, is_interrupted: bool) -> bytes:
+        """Return the last event of a stream that ended, or the event that reports a broken one."""
+        if is_interrupted:
+            return _render_event(streams.render_error_event(streams.INTERRUPTION, self._target.dialect))
+        return b"".join(self._render_server_event(event) for event in self._parser.finish())
+
+    def _convert_body(self, body: bytes) -> bytes:
+        target = self._target
+        try:
+            check_version(target, header=self._version, query=self._query)
+            value = strict_json.parse(body) if body.strip() else None
+            request = read_request(
+                target, query=self._query, body=value, request_id=str(uuid4()), entropy=uuid4().bytes
+            )
+        except strict_json.InvalidJson as error:
+            raise _refuse(PARSE_ERROR, _describe_invalid(error)) from None
+        except ConversionFailed as failure:
+            raise _refuse(failure.code, failure.text) from None
+        self._context_id = _find_context_id(request)
+        converted = encode_json(request)
+        if len(converted) > MAX_MESSAGE_BYTES:
+            raise errors.RequestTooLarge(details={"max_bytes": MAX_MESSAGE_BYTES})
+        return converted
+
+    def _render_answer(self, head: pb.ReplyHead) -> HttpAnswer:
+        return render_answer(_parse(head.body), http=head.status, target=self._target, context_id=self._context_id)
+
+    async def _render_item(self, item: Comment | ServerEvent) -> bytes:
+        if isinstance(item, Comment):
+            return b":" + item.text + b"\n\n"
+        return await run_by_size(len(item.data), self._render_server_event, item)
+
+    def _render_server_event(self, event: ServerEvent) -> bytes:
+        step = streams.render_frame(_parse(event.data), self._target)
+        self.is_over = step.is_last
+        return b"".join(_render_event(one, event.id) for one in step.events)
+
+    def _end_with_failure(self, text: str) -> bytes:
+        self.is_over = True
+        error = {"code": INVALID_AGENT_RESPONSE, "message": text}
+        return _render_event(streams.render_error_event(error, self._target.dialect))
+
+
+_STREAM_HEADERS: RawHeaders = [(b"content-type", EVENT_STREAM.encode()), *STREAM_HEADERS]
+
+
+def _refuse(code: int, text: str) -> ServiceError:
+    """Return the refusal of a request that is not valid, as the JSON-RPC error that the client receives."""
+    return errors.MalformedRequest(text, details={"error": {"code": code, "message": text}})
+
+
+def _describe_invalid(error: strict_json.InvalidJson) -> str:
+    return f"invalid JSON: {error}" if isinstance(error, strict_json.JsonLimitExceeded) else "invalid JSON"
+
+
+def _parse(body: bytes) -> object:
+    """Return the value of an agent's JSON; `None` for another text."""
+    try:
+        return strict_json.parse(body)
+    except strict_json.InvalidJson:
+        return None
+
+
+def _find_context_id(request: JsonObject) -> str:
+    message = request["params"].get("message")
+    context_id = message.get("contextId") if isinstance(message, dict) else None
+    return context_id if isinstance(context_id, str) else ""
+
+
+def _render_event(event: RestEvent, id_: bytes | None = None) -> bytes:
+    name = b"" if not event.name else b"event: " + event.name.encode() + b"\n"
+    known = b"" if id_ is None else b"id: " + id_ + b"\n"
+    return known + name + b"data: " + encode_json(event.data) + b"\n\n"
+
+
+def _render_length(body: bytes) -> tuple[bytes, bytes]:
+    return b"content-length", b"%d" % len(body)
