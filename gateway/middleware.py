@@ -124,17 +124,17 @@ class RequestMiddleware:
     def _check_page(self, scope: Scope, context: RequestContext) -> Response | None:
         """Refuse foreign hosts and pages of other origins; answer preflights."""
         if not self._is_host_allowed(scope, context):
-            return render_error_at(scope, errors.UnknownHost())
+            return errors.render_error(errors.UnknownHost())
         if context.origin is not None:
             own_url = self._proxy_headers.request_url(scope)
             if not self._cors.allows(context.origin, own_url):
-                return render_error_at(scope, errors.ForeignOrigin())
+                return errors.render_error(errors.ForeignOrigin())
             scope[OTHER_PAGE_KEY] = not self._cors.is_own(context.origin, own_url)
             context.extra_headers += self._cors.answer_headers(context.origin)
             if context.is_preflight and scope.get("method") == "OPTIONS":
                 return Response(status_code=204, headers=self._cors.preflight_headers())
         elif context.fetch_site and not self._may_fetch(scope, context):
-            return render_error_at(scope, errors.ForeignOrigin())
+            return errors.render_error(errors.ForeignOrigin())
         return None
 
     def _check_caller(self, scope: Scope, context: RequestContext) -> Response | None:
