@@ -50,8 +50,10 @@ def render_current_card(
 ) -> Card:
     """Return a card in the form of 1.0; `url` is the A2A address of the workspace."""
     interfaces = read_interfaces(card)
-    shown = _hide_addresses(upgrade_card(card), list_hosts(one.url for one in interfaces))
-    shown["supportedInterfaces"] = list(_build_interfaces(interfaces, url, bindings))
+    hidden = list_hosts(one.url for one in interfaces)
+    shown = _hide_addresses(upgrade_card(card), hidden)
+    named = [one for one in interfaces if hide_addresses(one.tenant, hidden) == one.tenant]
+    shown["supportedInterfaces"] = list(_build_interfaces(named, url, bindings))
     shown["securitySchemes"] = {SECURITY_SCHEME_NAME: {"httpAuthSecurityScheme": {"scheme": "Bearer"}}}
     if bearer_needed:
         shown["securityRequirements"] = [{"schemes": {SECURITY_SCHEME_NAME: {"list": []}}}]

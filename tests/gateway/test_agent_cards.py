@@ -173,6 +173,7 @@ def test_clients_of_0_3_find_the_plane_in_every_card(card):
         ([{"tenant": "t", "protocolVersion": "0.3"}], [None]),
         ([{"tenant": "t", "protocolVersion": "2.0"}], [None]),
         ([{"tenant": 7}], [None]),
+        ([{"tenant": f"{INSIDE}/t"}], [None]),
         ([{"tenant": "t", "protocolBinding": "GRPC"}, {"tenant": "u"}], ["u"]),
         ([{"tenant": "t", "protocolBinding": "GRPC"}], ["t"]),
         ([{"tenant": str(number)} for number in range(20)], [str(number) for number in range(16)]),
