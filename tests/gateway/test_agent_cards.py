@@ -83,12 +83,12 @@ json_values = st.recursive(
 junk = st.dictionaries(members, json_values)
 
 
-def public(card, *, bearer_needed=True, **options):
-    return agent_cards.render_hybrid_card(card, url=URL, bearer_needed=bearer_needed, **options)
+def public(card, *, bearer_needed=True, bindings=(JSONRPC,)):
+    return agent_cards.render_hybrid_card(card, url=URL, bearer_needed=bearer_needed, bindings=bindings)
 
 
-def pure(card, *, bearer_needed=True, **options):
-    return agent_cards.render_current_card(card, url=URL, bearer_needed=bearer_needed, **options)
+def pure(card, *, bearer_needed=True, bindings=(JSONRPC,)):
+    return agent_cards.render_current_card(card, url=URL, bearer_needed=bearer_needed, bindings=bindings)
 
 
 FORMS = [public, pure]

@@ -84,7 +84,7 @@ async def test_other_clients_get_the_form_of_both_versions(plane, headers):
     answer = await plane.http.get(CARD, headers=headers)
 
     assert answer.json()["protocolVersion"] == "0.3.0"
-    assert [one["protocolVersion"] for one in answer.json()["supportedInterfaces"]] == ["1.0", "0.3"]
+    assert [one["protocolVersion"] for one in answer.json()["supportedInterfaces"][:2]] == ["1.0", "0.3"]
 
 
 @pytest.mark.parametrize("form", ["{tag}", "W/{tag}", '"other", {tag}', "*"])
