@@ -156,7 +156,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         event_log = EventLog(store, feed)
         renewal = RenewalService(catalog=known, limits=quotas, clock=clock)
         observations = ObservationService(store, renewal=renewal)
-        heartbeats = HeartbeatService(store, feed, broadcasts, HeartbeatBatcher(store, timeouts=timeouts))
+        heartbeats = HeartbeatService(
+            store, feed, broadcasts, HeartbeatBatcher(store, timeouts=timeouts), card_keys=card_keys
+        )
         template_chooser = TemplateChooser(templates, TemplateFolders(settings.org_templates_dir))
         restarts = RestartService(store, renewal=renewal, template_chooser=template_chooser, clock=clock)
         pausing = PausingService(store, feed, observations=observations, renewal=renewal, catalog=known, clock=clock)
