@@ -344,7 +344,7 @@ class Drain:
         if not allowed:
             return Undeliverable("access denied: workspaces cannot communicate per hierarchy rules")
         deadline = None if message.caller_id is None else _build_deadline(MAX_WORKSPACE_CALL_TIMEOUT)
-        outgoing = Outgoing(body=message.body, headers=message.headers, deadline=deadline)
+        outgoing = Outgoing(method=message.method, body=message.body, headers=message.headers, deadline=deadline)
         match await self._sender.send(outgoing, route, push):
             case Answered(answer):
                 if isinstance(answer, Stream):
