@@ -168,17 +168,24 @@ def _complete_request(request: JsonObject, method: str, entropy: bytes, *, is_me
 
 def _complete_message(message: JsonObject, request: JsonObject, entropy: bytes) -> JsonObject:
     """Return the message with parts and an id; the same object if it has both. The agent judges the parts."""
-    completed = message if "parts" in message else _convert_content(message, request)
+    completed = message if _has_parts(message) else _convert_content(message, request)
     return completed if completed.get("messageId") else completed | {"messageId": _make_uuid(entropy)}
 
 
+def _has_parts(message: JsonObject) -> bool:
+    parts = message.get("parts")
+    return isinstance(parts, list) and bool(parts)
+
+
 def _convert_content(message: JsonObject, request: JsonObject) -> JsonObject:
-    """Convert a message of A2A 0.2, whose `content` becomes `parts`."""
+    """Return a message whose `content`, which some clients of A2A 0.2 send, is its `parts`."""
     match message.get("content"):
         case str() as text:
             parts = [{"kind": "text", "text": text}]
         case list() as parts if parts:
             pass
+        case _ if "parts" in message:
+            return message
         case _:
             raise _build_missing_parts_error(request)
     return {name: value for name, value in message.items() if name != "content"} | {"parts": parts}
