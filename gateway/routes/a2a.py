@@ -14,7 +14,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway import credentials, errors, extended_card
+from gateway import credentials, errors, extended_card, rpc_errors
 from gateway.cors import RawHeaders
 from gateway.exchange import ExchangeCall, ExchangePool, error_from_refusal
 from gateway.guards import MESSAGE, IdentityProvider
@@ -49,6 +49,9 @@ FORWARDED_HEADERS = frozenset(
     }
 )
 """The request headers that the proxy receives; it forwards some of them to the agent."""
+
+LIST_HEADERS = frozenset({b"a2a-extensions", b"x-a2a-extensions"})
+"""Headers whose lines are one list."""
 
 MAX_PARSED_PATHS = 4096
 """Paths of which the parsed form is kept."""
@@ -111,7 +114,7 @@ class MessageApp:
         if request.opening.body_bytes:
             frame = await call.next()
             if frame is None or not frame.HasField("admitted"):
-                await response.send_frame(frame)
+                await response.send_frame(frame, request)
                 return
             try:
                 await request.body.read_rest()
@@ -201,7 +204,8 @@ class MessageResponse:
         if frame.HasField("refused"):
             refused = frame.refused
             timing = self._render_timing(refused.agent_micros, refused.queue_micros)
-            await self._send_error(error_from_refusal(refused), timing)
+            sent = b"" if request is None else request.body.join()
+            await self._send_error(error_from_refusal(refused), timing, sent)
             return
         head = frame.head
         body = None
@@ -218,10 +222,16 @@ class MessageResponse:
 
     async def send_error(self, error: ServiceError) -> None:
         """Send an error that the gateway itself found."""
-        await self._send_error(error, self._render_timing())
+        await self._send_error(error, self._render_timing(), b"")
 
-    async def _send_error(self, error: ServiceError, timing: RawHeaders) -> None:
-        response: Response = errors.render_error(error)
+    async def _send_error(self, error: ServiceError, timing: RawHeaders, request: bytes) -> None:
+        """Send an error as JSON-RPC to a caller that states a version of A2A."""
+        version = _find_version(self._scope)
+        response: Response = (
+            rpc_errors.render_rpc_error(error, request_id=_find_request_id(request), version=version)
+            if version
+            else errors.render_error(error)
+        )
         response.raw_headers += timing
         await response(self._scope, self._receive, self._send)
 
@@ -261,16 +271,26 @@ def _parse_target(path: str) -> str:
 
 
 def _select_forwarded_headers(scope: Scope) -> dict[str, str]:
-    """Return the headers that the agent receives: the first of each name, and only ASCII values."""
+    """Return the headers for the proxy: the first of each name, lists joined, and only ASCII values."""
     found: dict[str, str] = {}
     for name, value in reversed(scope["headers"]):
-        if name in FORWARDED_HEADERS and value.isascii():
-            found[name.decode()] = value.decode()
+        if name not in FORWARDED_HEADERS or not value.isascii():
+            continue
+        text, first = value.decode(), name.decode()
+        found[first] = f"{text}, {found[first]}" if name in LIST_HEADERS and first in found else text
     if here := telemetry.current_traceparent():
         found["traceparent"] = here
-    if "a2a-version" not in found and b"A2A-Version" in scope["query_string"]:
-        found["a2a-version"] = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("A2A-Version", "")
+    if version := _find_version(scope):
+        found["a2a-version"] = version
     return found
+
+
+def _find_version(scope: Scope) -> str:
+    """Return the A2A version that a caller states in a header, or else in its query; empty for none."""
+    version = _first_header(scope["headers"], b"a2a-version").strip()
+    if not version and b"A2A-Version" in scope["query_string"]:
+        version = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("A2A-Version", "").strip()
+    return version if version.isascii() else version.encode("ascii", "replace").decode()
 
 
 def _first_header(headers: list[tuple[bytes, bytes]], wanted: bytes) -> str:
