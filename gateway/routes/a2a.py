@@ -192,7 +192,7 @@ class MessageResponse:
             frame = frame or await call.next()
             await self.send_frame(frame, request, rewrite)
             if frame is not None and _begins_stream(frame):
-                await self._send_chunks(call, request)
+                await self._send_chunks(call, request, has_size=frame.head.body_bytes > 0)
             watching.cancel()
 
     async def send_frame(
@@ -235,11 +235,15 @@ class MessageResponse:
         response.raw_headers += timing
         await response(self._scope, self._receive, self._send)
 
-    async def _send_chunks(self, call: ExchangeCall, request: MessageRequest) -> None:
+    async def _send_chunks(self, call: ExchangeCall, request: MessageRequest, *, has_size: bool) -> None:
+        """Send a stream, or a body whose size is known."""
         last_bytes = b"\n\n"
         while (frame := await call.next()) is not None:
             if not frame.HasField("chunk"):
-                if frame.HasField("refused") or frame.end.interrupted:
+                is_interrupted = frame.HasField("refused") or frame.end.interrupted
+                if is_interrupted and has_size:
+                    return  # the server closes the connection, so that the client sees that the body is not whole
+                if is_interrupted:
                     await self._send(_render_chunk(_render_interruption(request.body.join(), last_bytes)))
                 await self._send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
@@ -307,6 +311,8 @@ def _render_head(head: pb.ReplyHead, body: bytes | None) -> list[tuple[bytes, by
         return headers
     if body is not None:
         return [*headers, (b"content-length", b"%d" % len(body))]
+    if head.body_bytes:
+        return [*headers, (b"content-length", b"%d" % head.body_bytes)]
     kept = [(name, value) for name, value in headers if name != b"cache-control"]
     return [*kept, (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
 

@@ -276,6 +276,9 @@ class Fault(StrEnum):
     UNREADABLE = "unreadable"
     """The answer began, and then broke off, exceeded a limit or was no HTTP."""
 
+    TOO_LARGE = "too_large"
+    """The answer exceeds the limit on its size."""
+
     INVALID_STATUS = "invalid_status"
     """The answer has a status that HTTP does not define."""
 
@@ -288,11 +291,13 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DispatchFailure:
-    """A dispatch without an answer; `waited` is the limit that was exceeded, where there was one."""
+    """A dispatch without an answer; `waited` or `size` is the limit that was exceeded, where there was one."""
 
     fault: Fault
     send_state: SendState
     waited: timedelta = timedelta()
+    size: int = 0
+    """In bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from services.a2a_proxy import outcome
-from services.a2a_proxy.agent_client import AgentClient, Dispatch
+from services.a2a_proxy.agent_client import MAX_ANSWER_BYTES, AgentClient, Dispatch
 from services.a2a_proxy.clients import ProvisionerClient
 from services.a2a_proxy.conversion import ConvertedMessage, StreamConverter, convert_message, convert_whole_answer
 from services.a2a_proxy.dispatch_plan import DispatchPlan, plan_dispatch
@@ -66,6 +66,7 @@ class Outgoing:
     deadline: Deadline | None
     waiting: WaitingCaller | None = None
     ends_with_caller: bool = False
+    max_answer_bytes: int = MAX_ANSWER_BYTES
 
 
 class Sender:
@@ -112,6 +113,7 @@ class Sender:
             deadline=outgoing.deadline,
             waiting=outgoing.waiting,
             ends_with_caller=outgoing.ends_with_caller,
+            max_answer_bytes=outgoing.max_answer_bytes,
             inbound_secret=None if plan.has_own_authority else await self._inbound_secrets.find(route),
         )
         result = await self._send(dispatch, route, has_secret=not plan.has_own_authority)

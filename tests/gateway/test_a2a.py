@@ -580,3 +580,31 @@ async def test_a_count_of_dispatches_that_is_no_number_is_refused(gateway, hops)
             400,
             {"error": "X-Molecule-Hops must be an integer of at most 3 digits"},
         )
+
+
+# Large answers ───────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("size", [9 * MEBIBYTE, 32 * MEBIBYTE])
+async def test_an_answer_of_up_to_32_mib_arrives_whole(gateway, size):
+    text = "x" * (size - 2)
+    async with serve_agent(MisbehavingAgent(status=200, text=f'"{text}"')) as agent:
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
+
+        async with gateway.post(hello()) as answer:
+            body = await answer.read()
+
+            assert answer.status == 200
+            assert answer.headers["Content-Length"] == str(size)
+            assert "X-Accel-Buffering" not in answer.headers
+            assert body == f'"{text}"'.encode()
+
+
+async def test_an_answer_beyond_the_limit_is_refused_naming_it(gateway):
+    async with serve_agent(MisbehavingAgent(status=200, text="x" * (32 * MEBIBYTE + 1))) as agent:
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
+
+        async with gateway.post(hello()) as answer:
+            text = "failed to read agent response: it is larger than 32 MiB"
+            expected = {"error": text, "delivery_confirmed": True, "max_bytes": 32 * MEBIBYTE}
+            assert (answer.status, await answer.json()) == (502, expected)
