@@ -1632,6 +1632,7 @@ class WorkspaceRecord(message.Message):
     STARTER_FILES_FIELD_NUMBER: builtins.int
     TEMPLATE_FIELD_NUMBER: builtins.int
     REGISTERED_AT_FIELD_NUMBER: builtins.int
+    INTERFACES_FIELD_NUMBER: builtins.int
     id: builtins.str
     name: builtins.str
     parent_id: builtins.str
@@ -1677,6 +1678,10 @@ class WorkspaceRecord(message.Message):
     def registered_at(self) -> timestamp_pb2.Timestamp:
         """When its agent registered last; absent if none has."""
 
+    @builtins.property
+    def interfaces(self) -> containers.RepeatedCompositeFieldContainer[AgentInterface]:
+        """What its card offers, in the order of the card; none if its agent has not registered since the plane knows of them."""
+
     def __init__(
         self,
         *,
@@ -1709,10 +1714,11 @@ class WorkspaceRecord(message.Message):
         starter_files: builtins.str = ...,
         template: builtins.str = ...,
         registered_at: timestamp_pb2.Timestamp | None = ...,
+        interfaces: abc.Iterable[AgentInterface] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "model", b"model", "parent_id", b"parent_id", "registered_at", b"registered_at", "status_since", b"status_since", "workspace_dir", b"workspace_dir"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "adapter_module", b"adapter_module", "address", b"address", "address_trusted", b"address_trusted", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "delivery_mode", b"delivery_mode", "desired_state", b"desired_state", "external", b"external", "generation", b"generation", "id", b"id", "instance_reference", b"instance_reference", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "registered_at", b"registered_at", "revision", b"revision", "runtime", b"runtime", "starter_files", b"starter_files", "status", b"status", "status_reason", b"status_reason", "status_since", b"status_since", "template", b"template", "tier", b"tier", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "adapter_module", b"adapter_module", "address", b"address", "address_trusted", b"address_trusted", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "delivery_mode", b"delivery_mode", "desired_state", b"desired_state", "external", b"external", "generation", b"generation", "id", b"id", "instance_reference", b"instance_reference", "interfaces", b"interfaces", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "registered_at", b"registered_at", "revision", b"revision", "runtime", b"runtime", "starter_files", b"starter_files", "status", b"status", "status_reason", b"status_reason", "status_since", b"status_since", "template", b"template", "tier", b"tier", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__budget_limit: _TypeAlias = typing.Literal["budget_limit"]  # noqa: Y015
     _WhichOneofArgType__budget_limit: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit"]  # noqa: Y015
@@ -1730,6 +1736,37 @@ class WorkspaceRecord(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__parent_id) -> _WhichOneofReturnType__parent_id | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__workspace_dir) -> _WhichOneofReturnType__workspace_dir | None: ...
+
+@typing.final
+class AgentInterface(message.Message):
+    """An address at which an agent says that it serves A2A."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    URL_FIELD_NUMBER: builtins.int
+    BINDING_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    TENANT_FIELD_NUMBER: builtins.int
+    url: builtins.str
+    binding: builtins.str
+    """As the card names it: JSONRPC, HTTP+JSON, GRPC, or the address of another binding."""
+    version: builtins.str
+    """Major.Minor of A2A."""
+    tenant: builtins.str
+    """What each request to this interface names as its tenant; empty for none."""
+    def __init__(
+        self,
+        *,
+        url: builtins.str = ...,
+        binding: builtins.str = ...,
+        version: builtins.str = ...,
+        tenant: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["binding", b"binding", "tenant", b"tenant", "url", b"url", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class Brief(message.Message):

@@ -7,6 +7,7 @@ from services.registry import access
 from services.registry.errors.workspaces import WorkspaceRemoved
 from services.registry.store.transaction import Store
 from services.registry.workspace import events, validation
+from services.registry.workspace.interfaces import extract_interfaces
 from services.registry.workspace.model import Status, WorkspaceId
 
 
@@ -31,5 +32,6 @@ class CardService:
             if before.status is Status.REMOVED:
                 raise WorkspaceRemoved
             access.check_generation(caller, before)
-            tx.save(replace(before, has_card=True), events.build_card_event(content))
+            interfaces = extract_interfaces(content)
+            tx.save(replace(before, has_card=True, interfaces=interfaces), events.build_card_event(content))
             await tx.put_card(workspace_id, card)

@@ -15,6 +15,7 @@ from services.registry.lifecycle.address_check import AddressChecker
 from services.registry.store.transaction import Store
 from services.registry.workspace import events, routes, state_machine, validation
 from services.registry.workspace.facts import Registered
+from services.registry.workspace.interfaces import extract_interfaces
 from services.registry.workspace.model import DeliveryMode, Status, Workspace, WorkspaceId
 
 log = structlog.get_logger()
@@ -119,6 +120,7 @@ class RegistrationService:
                 url=validated.url,
                 delivery_mode=validated.delivery_mode,
                 has_card=True,
+                interfaces=extract_interfaces(validated.card),
                 registered_at=fact.at,
                 register_failed_at=None,
                 vitals=replace(before.vitals, last_seen=fact.at),

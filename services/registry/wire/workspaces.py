@@ -247,6 +247,10 @@ def build_record(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecor
         starter_files=workspace.starter_files_digest,
         template=workspace.template,
         registered_at=None if workspace.registered_at is None else timestamp_from_datetime(workspace.registered_at),
+        interfaces=[
+            pb.AgentInterface(url=one.url, binding=one.binding, version=one.version, tenant=one.tenant)
+            for one in workspace.interfaces
+        ],
     )
 
 

@@ -17,5 +17,6 @@
 | `audit`         | the audit record of an action                                                         |
 | `routes`        | address, delivery mode and desired state                                              |
 | `card_index`    | the search terms of an agent card                                                     |
+| `interfaces`    | the interfaces of an agent card                                                       |
 | `starter_files` | the files that an instance starts with, and the brief of its agent                    |
 """

@@ -126,6 +126,18 @@ class Brief:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentInterface:
+    """An address at which an agent says that it serves A2A, and what it serves there."""
+
+    url: str
+    binding: str
+    """As the card names it, e.g. `JSONRPC`."""
+    version: str
+    """Major.Minor of A2A."""
+    tenant: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
     """A position in an organisation that an agent fills. Its card is stored separately, because cards are large."""
 
@@ -183,6 +195,8 @@ class Workspace:
     delivery_mode: DeliveryMode = DeliveryMode.PUSH
     url: str = ""
     has_card: bool = False
+    interfaces: tuple[AgentInterface, ...] = ()
+    """What the card offers."""
     registered_at: datetime | None = None
     register_failed_at: datetime | None = None
     declarations: Declarations = Declarations()

@@ -8,6 +8,7 @@ from sqlalchemy.dialects import postgresql
 
 from services.registry.store.tables.schema import META
 from services.registry.workspace.events import Event
+from services.registry.workspace.interfaces import parse_interfaces, serialize_interfaces
 from services.registry.workspace.model import (
     EXTERNAL,
     NO_BACKEND,
@@ -82,6 +83,7 @@ workspaces = sa.Table(
     sa.Column("delivery_mode", sa.Text, nullable=False, server_default=DeliveryMode.PUSH.value),
     sa.Column("url", sa.Text, nullable=False),
     sa.Column("has_card", sa.Boolean, nullable=False),
+    sa.Column("interfaces", sa.Text, nullable=False, server_default=""),
     sa.Column("registered_at", _timestamp),
     sa.Column("register_failed_at", _timestamp),
     sa.Column("capabilities", postgresql.ARRAY(sa.Text), nullable=False),
@@ -222,7 +224,7 @@ watchers = sa.Table(
 
 _VITALS = tuple(field.name for field in fields(Vitals))
 _PLAIN_FIELDS = tuple(
-    field.name for field in fields(Workspace) if field.name not in {"declarations", "vitals", "brief"}
+    field.name for field in fields(Workspace) if field.name not in {"declarations", "vitals", "brief", "interfaces"}
 )
 
 _COLUMNS = tuple(workspaces.c.keys())
@@ -246,6 +248,7 @@ def build_workspace(row: sa.Row[Any]) -> Workspace:
     values["delivery_mode"] = DeliveryMode(values["delivery_mode"])
     values["workspace_access"] = DirectoryAccess(values["workspace_access"])
     values["brief"] = parse_brief(values["brief"])
+    values["interfaces"] = parse_interfaces(values["interfaces"])
     values["declarations"] = Declarations(frozenset(values.pop("capabilities")), values.pop("idle_timeout"))
     values["vitals"] = Vitals(**dict(zip(_VITALS, row[len(_COLUMNS) :], strict=True)))
     workspace = Workspace.__new__(Workspace)
@@ -260,6 +263,7 @@ def build_row(workspace: Workspace) -> dict[str, Any]:
         "capabilities": sorted(workspace.declarations.capabilities),
         "idle_timeout": workspace.declarations.idle_timeout,
         "brief": serialize_brief(workspace.brief),
+        "interfaces": serialize_interfaces(workspace.interfaces),
     }
 
 
