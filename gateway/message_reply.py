@@ -112,9 +112,10 @@ class MessageResponse:
             frame = frame or await call.next()
             if frame is not None and frame.head.body_bytes and self._form.takes_whole_answers:
                 frame = await self._collect_answer(call, frame)
-            await self._send_frame(frame)
-            if frame is not None and _begins_stream(frame):
-                await self._send_chunks(call, has_size=frame.head.body_bytes > 0)
+            if await self._send_frame(frame):
+                await self._send_chunks(call, has_size=frame is not None and frame.head.body_bytes > 0)
+            elif frame is not None and _begins_stream(frame):
+                call.cancel()
             watching.cancel()
 
     async def _collect_answer(self, call: ExchangeCall, frame: pb.ReplyFrame) -> pb.ReplyFrame | None:
@@ -135,21 +136,25 @@ class MessageResponse:
                 return whole
         return None
 
-    async def _send_frame(self, frame: pb.ReplyFrame | None) -> None:
-        """Send the first frame of a reply: a refusal, an answer, or the head of a stream; nothing without a frame."""
+    async def _send_frame(self, frame: pb.ReplyFrame | None) -> bool:
+        """Send the first frame of a reply: a refusal, an answer, or the head of a stream; nothing without a frame.
+
+        Return whether the chunks of a stream follow.
+        """
         if frame is None:
-            return
+            return False
         if frame.HasField("refused"):
             refused = frame.refused
             timing = self._render_timing(refused.agent_micros, refused.queue_micros)
             await self._send_error(error_from_refusal(refused), timing)
-            return
+            return False
         head = frame.head
         rendered = await self._form.render_head(head)
         headers = rendered.headers + self._render_timing(head.agent_micros, head.queue_micros)
         await self._send({"type": "http.response.start", "status": rendered.status, "headers": headers})
         if rendered.body is not None:
             await self._send({"type": "http.response.body", "body": rendered.body})
+        return rendered.body is None
 
     async def _send_error(self, error: ServiceError, timing: RawHeaders) -> None:
         response = self._form.render_error(error)

@@ -38,7 +38,7 @@ CARD_REQUEST = b'{"method":"GetExtendedAgentCard"}'
 MAX_EVENT_BYTES = 10 * 1024 * 1024
 """Size of the largest event of a stream that is converted."""
 
-REPLACED_HEADERS = frozenset({"content-type", "content-length", "cache-control"})
+REPLACED_HEADERS = frozenset({"content-type", "content-length", "content-encoding", "cache-control", "etag"})
 """Headers of the JSON-RPC answer that describe its body."""
 
 RewriteCard = Callable[[bytes], bytes]
@@ -95,7 +95,7 @@ class RestCall:
             for name, value in head.headers.items()
             if name.lower() not in REPLACED_HEADERS
         ]
-        if not head.complete:
+        if not head.complete and "content-encoding" not in head.headers:
             return RenderedHead(head.status, [*kept, *_STREAM_HEADERS], None)
         answer = await run_by_size(len(head.body), self._render_answer, head)
         if self._target.operation in STREAMING_OPERATIONS and not answer.is_error:

@@ -113,6 +113,19 @@ async def test_a_large_answer_that_breaks_off_or_has_no_room_is_a_502(size):
             assert answer.json()["error"]["details"][1]["value"]["delivery_confirmed"] is True
 
 
+@pytest.mark.parametrize("is_complete", [True, False])
+async def test_a_compressed_answer_is_refused_because_nobody_asked_for_it(is_complete):
+    headers = {"content-type": "application/json", "content-encoding": "gzip", "etag": "x", "retry-after": "3"}
+    head = pb.ReplyHead(status=200, headers=headers, body=b"compressed" if is_complete else b"", complete=is_complete)
+    proxy = ScriptedProxy(pb.ReplyFrame(head=head), *([] if is_complete else [chunk(b"compressed"), end()]))
+    async with run_gateway_under_test(proxy=proxy.servicer()) as plane:
+        answer = await plane.http.get(f"/workspaces/{V}/a2a/rest/tasks/T:subscribe")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (500, "3")
+    assert not {"content-encoding", "etag"} & answer.headers.keys()
+    assert answer.json()["error"]["details"][0]["reason"] == "INVALID_AGENT_RESPONSE"
+
+
 async def test_an_event_that_never_ends_is_refused():
     head = pb.ReplyFrame(head=pb.ReplyHead(status=200, headers={"content-type": "text/event-stream"}))
     proxy = ScriptedProxy(head, *[chunk(b"data: " + b"x" * 1_000_000)] * 11, end())
