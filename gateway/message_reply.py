@@ -10,12 +10,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.cors import RawHeaders
+from gateway.errors import A2A_PROXY
 from gateway.exchange import ExchangeCall, error_from_refusal
 from gateway.message_body import ClientLeftError
 from gateway.message_request import MessageRequest
 from gateway.message_timing import render_timing
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
-from services.chassis.errors import ServiceError
+from services.chassis.errors import Code, ServiceError
 
 DISCONNECT_WATCH_DELAY_SECONDS = 0.05
 """Seconds after which a call is watched for the end of its client: most calls are over sooner."""
@@ -36,6 +37,13 @@ class RenderedHead:
 
 class ReplyForm(Protocol):
     """How the reply to one message is written for its client."""
+
+    takes_whole_answers: bool
+    """Whether a large answer, which comes in chunks, is rendered as a whole."""
+
+    def keep_answer(self, size: int) -> bool:
+        """Return whether there is memory for a large answer that is rendered as a whole."""
+        ...
 
     def render_error(self, error: ServiceError) -> Response:
         """Return the response for an error of the plane."""
@@ -102,11 +110,31 @@ class MessageResponse:
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(self._cancel_on_disconnect(call))
             frame = frame or await call.next()
+            if frame is not None and frame.head.body_bytes and self._form.takes_whole_answers:
+                frame = await self._collect_answer(call, frame)
             if await self._send_frame(frame):
-                await self._send_chunks(call)
+                await self._send_chunks(call, has_size=frame is not None and frame.head.body_bytes > 0)
             elif frame is not None and _begins_stream(frame):
                 call.cancel()
             watching.cancel()
+
+    async def _collect_answer(self, call: ExchangeCall, frame: pb.ReplyFrame) -> pb.ReplyFrame | None:
+        """Return the whole of a large answer that comes in chunks, or why there is none."""
+        if not self._form.keep_answer(frame.head.body_bytes):
+            call.cancel()
+            return _build_unreadable(frame)
+        pieces = []
+        while (part := await call.next()) is not None:
+            if part.HasField("chunk"):
+                pieces.append(part.chunk)
+                call.report_taken(len(part.chunk))
+            elif part.HasField("refused") or part.end.interrupted:
+                return _build_unreadable(frame)
+            else:
+                whole = pb.ReplyFrame(call_id=frame.call_id, head=frame.head)
+                whole.head.body, whole.head.complete = b"".join(pieces), True
+                return whole
+        return None
 
     async def _send_frame(self, frame: pb.ReplyFrame | None) -> bool:
         """Send the first frame of a reply: a refusal, an answer, or the head of a stream; nothing without a frame.
@@ -133,11 +161,15 @@ class MessageResponse:
         response.raw_headers += timing
         await response(self._scope, self._receive, self._send)
 
-    async def _send_chunks(self, call: ExchangeCall) -> None:
+    async def _send_chunks(self, call: ExchangeCall, *, has_size: bool) -> None:
+        """Send a stream, or a body whose size is known."""
         form = self._form
         while (frame := await call.next()) is not None:
             if not frame.HasField("chunk"):
-                last = form.end_stream(is_interrupted=frame.HasField("refused") or frame.end.interrupted)
+                is_interrupted = frame.HasField("refused") or frame.end.interrupted
+                if is_interrupted and has_size:
+                    return  # the server closes the connection, so that the client sees that the body is not whole
+                last = form.end_stream(is_interrupted=is_interrupted)
                 if last:
                     await self._send(_render_chunk(last))
                 await self._send(_END)
@@ -168,11 +200,27 @@ def render_headers(head: pb.ReplyHead, body: bytes | None) -> RawHeaders:
         return headers
     if body is not None:
         return [*headers, (b"content-length", b"%d" % len(body))]
+    if head.body_bytes:
+        return [*headers, (b"content-length", b"%d" % head.body_bytes)]
     return [*((name, value) for name, value in headers if name != b"cache-control"), *STREAM_HEADERS]
 
 
 def _begins_stream(frame: pb.ReplyFrame) -> bool:
     return frame.HasField("head") and not frame.head.complete
+
+
+def _build_unreadable(frame: pb.ReplyFrame) -> pb.ReplyFrame:
+    """Return the refusal for an answer that broke off, or that is too large for the memory that is left."""
+    refused = pb.CallRefused(
+        code=int(Code.UNAVAILABLE),
+        reason="ANSWER_UNREADABLE",
+        domain=A2A_PROXY,
+        message="failed to read agent response",
+        details={"delivery_confirmed": "true"},
+        agent_micros=frame.head.agent_micros,
+        queue_micros=frame.head.queue_micros,
+    )
+    return pb.ReplyFrame(call_id=frame.call_id, refused=refused)
 
 
 def _render_chunk(body: bytes) -> dict[str, Any]:

@@ -34,6 +34,9 @@ FORWARDED_HEADERS = frozenset(
 )
 """The request headers that the proxy receives; it forwards some of them to the agent."""
 
+LIST_HEADERS = frozenset({b"a2a-extensions", b"x-a2a-extensions"})
+"""Headers whose lines are one list."""
+
 MAX_PARSED_IDS = 4096
 """Workspace ids of which the parsed form is kept."""
 
@@ -106,16 +109,26 @@ def parse_target_id(text: str) -> str:
 
 
 def select_forwarded_headers(scope: Scope) -> dict[str, str]:
-    """Return the headers that the agent receives: the first of each name, and only ASCII values."""
+    """Return the headers for the proxy: the first of each name, lists joined, and only ASCII values."""
     found: dict[str, str] = {}
     for name, value in reversed(scope["headers"]):
-        if name in FORWARDED_HEADERS and value.isascii():
-            found[name.decode()] = value.decode()
+        if name not in FORWARDED_HEADERS or not value.isascii():
+            continue
+        text, first = value.decode(), name.decode()
+        found[first] = f"{text}, {found[first]}" if name in LIST_HEADERS and first in found else text
     if here := telemetry.current_traceparent():
         found["traceparent"] = here
-    if "a2a-version" not in found and b"A2A-Version" in scope["query_string"]:
-        found["a2a-version"] = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("A2A-Version", "")
+    if version := find_version(scope):
+        found["a2a-version"] = version
     return found
+
+
+def find_version(scope: Scope) -> str:
+    """Return the A2A version that a caller states in a header, or else in its query; empty for none."""
+    version = find_header(scope["headers"], b"a2a-version").strip()
+    if not version and b"A2A-Version" in scope["query_string"]:
+        version = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("A2A-Version", "").strip()
+    return version if version.isascii() else version.encode("ascii", "replace").decode()
 
 
 def find_header(headers: list[tuple[bytes, bytes]], wanted: bytes) -> str:

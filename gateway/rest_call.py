@@ -12,8 +12,8 @@ from gateway.json_format import encode_json
 from gateway.message_body import MAX_MESSAGE_BYTES
 from gateway.message_reply import STREAM_HEADERS, RenderedHead
 from gateway.rest_errors import render_rest_error
-from gateway.sse_parser import Comment, EventTooLargeError, ServerEvent, SseParser
 from molecule_a2a.errors import INVALID_AGENT_RESPONSE, ConversionFailed
+from molecule_a2a.event_streams import EventReader, EventTooLarge, StreamEvent, render_event
 from molecule_a2a.methods import STREAMING_OPERATIONS
 from molecule_a2a.model import Dialect, JsonObject, Operation
 from molecule_a2a.rest import streams
@@ -35,7 +35,10 @@ MEDIA_TYPES = {Dialect.CURRENT: "application/a2a+json", Dialect.LEGACY: JSON}
 CARD_REQUEST = b'{"method":"GetExtendedAgentCard"}'
 """What says that an answer is a card."""
 
-REPLACED_HEADERS = frozenset({"content-type", "content-length", "cache-control"})
+MAX_EVENT_BYTES = 10 * 1024 * 1024
+"""Size of the largest event of a stream that is converted."""
+
+REPLACED_HEADERS = frozenset({"content-type", "content-length", "content-encoding", "cache-control", "etag"})
 """Headers of the JSON-RPC answer that describe its body."""
 
 RewriteCard = Callable[[pb.ReplyHead], pb.ReplyHead]
@@ -44,6 +47,8 @@ RewriteCard = Callable[[pb.ReplyHead], pb.ReplyHead]
 
 class RestCall:
     """A call of the binding, and what the client has received of its reply."""
+
+    takes_whole_answers = True
 
     def __init__(
         self, target: Target, *, version: str, query: str, memory: EventMemory, rewrite_card: RewriteCard
@@ -55,7 +60,7 @@ class RestCall:
         self._memory = memory
         self._rewrite_card = rewrite_card
         self._context_id = ""
-        self._parser = SseParser()
+        self._reader = EventReader(max_event_bytes=MAX_EVENT_BYTES)
         self._kept_bytes = 0
         self.is_over = False
 
@@ -66,9 +71,14 @@ class RestCall:
         return {"content-type": JSON, "accept": accept, "a2a-version": Dialect.CURRENT.value}
 
     def close(self) -> None:
-        """Free the memory of an incomplete event."""
+        """Free the memory of an incomplete event, or of a large answer."""
         self._memory.replace(self._kept_bytes, 0)
         self._kept_bytes = 0
+
+    def keep_answer(self, size: int) -> bool:
+        """Return whether there is memory for a large answer."""
+        self._kept_bytes += size
+        return self._memory.replace(0, size)
 
     async def convert_body(self, body: bytes) -> bytes:
         """Return the JSON-RPC request for the body of the request; raises `ServiceError`."""
@@ -87,7 +97,7 @@ class RestCall:
             for name, value in head.headers.items()
             if name.lower() not in REPLACED_HEADERS
         ]
-        if not head.complete:
+        if not head.complete and "content-encoding" not in head.headers:
             return RenderedHead(head.status, [*kept, *_STREAM_HEADERS], None)
         answer = await run_by_size(len(head.body), self._render_answer, head)
         if self._target.operation in STREAMING_OPERATIONS and not answer.is_error:
@@ -101,20 +111,20 @@ class RestCall:
     async def convert_chunk(self, chunk: bytes) -> bytes:
         """Return the events for the client that the next bytes of a stream complete."""
         try:
-            items = self._parser.feed(chunk)
-        except EventTooLargeError:
+            events = self._reader.read(chunk)
+        except EventTooLarge:
             return self._end_with_failure("an event of the agent's stream is too large")
-        rendered = [await self._render_item(item) for item in items if not self.is_over]
-        old, self._kept_bytes = self._kept_bytes, self._parser.kept_bytes
+        rendered = [await self._render_event(event) for event in events if not self.is_over]
+        old, self._kept_bytes = self._kept_bytes, self._reader.waiting_bytes
         if not self._memory.replace(old, self._kept_bytes):
             rendered.append(self._end_with_failure("an event of the agent's stream is too large"))
         return b"".join(rendered)
 
     def end_stream(self, *, is_interrupted: bool) -> bytes:
-        """Return the last event of a stream that ended, or the event that reports a broken one."""
-        if is_interrupted:
-            return _render_event(streams.render_error_event(streams.INTERRUPTION, self._target.dialect))
-        return b"".join(self._render_server_event(event) for event in self._parser.finish())
+        """Return the event that reports a broken stream."""
+        if not is_interrupted:
+            return b""
+        return _render_event(streams.render_error_event(streams.INTERRUPTION, self._target.dialect))
 
     def _convert_body(self, body: bytes) -> bytes:
         target = self._target
@@ -137,15 +147,20 @@ class RestCall:
     def _render_answer(self, head: pb.ReplyHead) -> HttpAnswer:
         return render_answer(_parse(head.body), http=head.status, target=self._target, context_id=self._context_id)
 
-    async def _render_item(self, item: Comment | ServerEvent) -> bytes:
-        if isinstance(item, Comment):
-            return b":" + item.text + b"\n\n"
-        return await run_by_size(len(item.data), self._render_server_event, item)
+    async def _render_event(self, event: StreamEvent) -> bytes:
+        if event.data is None:
+            return render_event(None, event.other_lines)
+        return await run_by_size(len(event.data), self._render_data, event.data, event.other_lines)
 
-    def _render_server_event(self, event: ServerEvent) -> bytes:
-        step = streams.render_frame(_parse(event.data), self._target)
+    def _render_data(self, data: bytes, other_lines: tuple[bytes, ...]) -> bytes:
+        """Return the events that an event becomes; its other lines belong to the first of them."""
+        step = streams.render_frame(_parse(data), self._target)
         self.is_over = step.is_last
-        return b"".join(_render_event(one, event.id) for one in step.events)
+        kept = tuple(line for line in other_lines if not line.startswith(b"event"))
+        if not step.events:
+            return render_event(None, kept) if kept else b""
+        first, *others = step.events
+        return _render_event(first, kept) + b"".join(map(_render_event, others))
 
     def _end_with_failure(self, text: str) -> bytes:
         self.is_over = True
@@ -179,10 +194,9 @@ def _find_context_id(request: JsonObject) -> str:
     return context_id if isinstance(context_id, str) else ""
 
 
-def _render_event(event: RestEvent, id_: bytes | None = None) -> bytes:
-    name = b"" if not event.name else b"event: " + event.name.encode() + b"\n"
-    known = b"" if id_ is None else b"id: " + id_ + b"\n"
-    return known + name + b"data: " + encode_json(event.data) + b"\n\n"
+def _render_event(event: RestEvent, other_lines: tuple[bytes, ...] = ()) -> bytes:
+    name = (b"event: " + event.name.encode(),) if event.name else ()
+    return render_event(encode_json(event.data), (*other_lines, *name))
 
 
 def _render_length(body: bytes) -> tuple[bytes, bytes]:

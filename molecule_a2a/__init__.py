@@ -3,6 +3,7 @@
 `requests`       a JSON-RPC request for an agent of the other dialect, and what its answer needs
 `answers`        the answer to such a request, errors included
 `streams`        one event of a streamed answer at a time
+`event_streams`  reads and writes Server-Sent Events, piece by piece
 `notifications`  the bodies of push notifications
 `cards`          agent cards: as 1.0, as 0.3, and as one document for both
 `card_signatures`  what the signatures of cards cover

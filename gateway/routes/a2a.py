@@ -7,7 +7,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway import errors
+from gateway import errors, rpc_errors
 from gateway.card_rewriting import CardRewriter
 from gateway.exchange import ExchangePool
 from gateway.extended_card import Sign
@@ -15,7 +15,7 @@ from gateway.guards import IdentityProvider
 from gateway.json_format import embed_stored, encode_json
 from gateway.message_body import ClientLeftError
 from gateway.message_reply import MessageResponse, RenderedHead, render_headers
-from gateway.message_request import MessageRequest, admit_message, parse_target_id
+from gateway.message_request import MessageRequest, admit_message, find_version, parse_target_id
 from gateway.message_timing import MESSAGE_PATH, render_timing
 from gateway.middleware import ROUTE_KEY
 from gateway.routing import answer_other_method
@@ -92,6 +92,8 @@ class MessageApp:
 class _JsonRpcForm:
     """The reply as the proxy gives it, which is JSON-RPC already."""
 
+    takes_whole_answers = False
+
     def __init__(self, scope: Scope, cards: CardRewriter) -> None:
         self._scope = scope
         self._cards = cards
@@ -101,7 +103,16 @@ class _JsonRpcForm:
         self.is_over = False
 
     def render_error(self, error: ServiceError) -> Response:
-        return errors.render_error(error)
+        """Return the response for an error: JSON-RPC for a caller that states a version of A2A."""
+        version = find_version(self._scope)
+        if not version:
+            return errors.render_error(error)
+        sent = b"" if self.request is None else self.request.body.join()
+        return rpc_errors.render_rpc_error(error, request_id=_find_request_id(sent), version=version)
+
+    def keep_answer(self, size: int) -> bool:
+        """Never called: a large answer is passed on in chunks."""
+        raise NotImplementedError
 
     async def render_head(self, head: pb.ReplyHead) -> RenderedHead:
         if self.request is not None:

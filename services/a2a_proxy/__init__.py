@@ -4,7 +4,9 @@
 |-----------------------|------------------------------------------------------------------------|------|
 | `model`               | Route, Envelope, the outcomes of a dispatch, receipts, Activity        | pure |
 | `errors`              | the errors that this service returns                                   | pure |
-| `envelope`            | parses a message and converts older A2A dialects                       | pure |
+| `envelope`            | parses a message and completes it                                      | pure |
+| `dispatch_plan`       | decides where a message is sent, in which dialect of A2A               | pure |
+| `conversion`          | converts messages and answers between the dialects of A2A              | pure |
 | `requests`            | builds the requests that the plane itself sends                        | pure |
 | `routing`             | checks a route; decides between push, poll and refusal                 | pure |
 | `outcome`             | decides what an agent's answer or a failed dispatch means              | pure |

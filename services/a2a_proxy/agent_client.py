@@ -46,8 +46,11 @@ IDLE_CONNECTION_SECONDS = 3.0
 MAX_SINGLE_WRITE_BYTES = 256 * 1024
 """Bytes of the largest body that is written in one piece; a larger one would block the event loop."""
 
-MAX_ANSWER_BYTES = 10 * 1024 * 1024
-"""Bytes of the largest answer that is not a stream."""
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+"""Bytes of the largest answer that is not a stream, for a caller that waits for it."""
+
+MAX_STORED_ANSWER_BYTES = 10 * 1024 * 1024
+"""Bytes of the largest answer that is stored for its caller."""
 
 MAX_HEADER_BYTES = 64 * 1024
 """Bytes of the largest header that an answer may have, and of its status line."""
@@ -93,7 +96,7 @@ MAX_KNOWN_ADDRESSES = 4096
 MAX_DISPATCHES_PER_TARGET = 256
 """Dispatches in progress to one workspace, and to one address."""
 
-ANSWER_RESERVATIONS_BYTES = (16 * 1024, 128 * 1024, 1024 * 1024, MAX_ANSWER_BYTES)
+ANSWER_RESERVATIONS_BYTES = (16 * 1024, 128 * 1024, 1024 * 1024, 8 * 1024 * 1024, MAX_ANSWER_BYTES)
 """The sizes for which room is reserved while an answer of unknown length grows; for the first it is not needed."""
 
 
@@ -137,6 +140,8 @@ class Dispatch:
     answer_form: AnswerForm = AnswerForm.MESSAGE
     answer_headers: Sequence[str] = RESPONSE_HEADERS
     """The headers of the answer that are returned."""
+    max_answer_bytes: int = MAX_ANSWER_BYTES
+    """Bytes of the largest answer that is read whole."""
     heartbeats_restart_idle: bool = True
     """A sign of life restarts the idle timeout; otherwise only bytes do."""
 
@@ -244,7 +249,7 @@ class AgentClient:
                 headers=_select_headers(response, dispatch.answer_headers),
                 chunks=self._read_stream(dispatch, response, dispatch_timeout),
             )
-        return await _read_answer(response, dispatch_timeout, dispatch.waiting, dispatch.answer_headers)
+        return await _read_answer(response, dispatch_timeout, dispatch)
 
     async def _request_answer(self, dispatch: Dispatch, dispatch_timeout: DispatchTimeout) -> _Response:
         """Send the request and return the answer once its head has arrived."""
@@ -342,19 +347,17 @@ async def _pass_on(body: AsyncIterable[bytes], dispatch_timeout: DispatchTimeout
 
 
 async def _read_answer(
-    response: _Response,
-    dispatch_timeout: DispatchTimeout,
-    waiting: WaitingCaller | None,
-    header_names: Sequence[str],
+    response: _Response, dispatch_timeout: DispatchTimeout, dispatch: Dispatch
 ) -> Answer | DispatchFailure:
     """Read the whole body, up to the limit. While there is no room for a large one, the agent has to wait."""
+    waiting = dispatch.waiting
     body = bytearray()
     reserved = ANSWER_RESERVATIONS_BYTES[0]
     try:
         while chunk := await _read_chunk(response, dispatch_timeout):
             body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                return _UNREADABLE
+            if len(body) > dispatch.max_answer_bytes:
+                return DispatchFailure(Fault.TOO_LARGE, SendState.UNKNOWN, size=dispatch.max_answer_bytes)
             if len(body) > reserved and waiting is not None:
                 reserved = _choose_reservation(len(body), response.content_length)
                 await waiting.reserve_answer(reserved)
@@ -368,7 +371,7 @@ async def _read_answer(
             response.close()
     if response.status in BODYLESS_STATUSES:
         body.clear()
-    return Answer(status=response.status, headers=_select_headers(response, header_names), body=bytes(body))
+    return Answer(status=response.status, headers=_select_headers(response, dispatch.answer_headers), body=bytes(body))
 
 
 def _choose_reservation(received: int, length: int | None) -> int:

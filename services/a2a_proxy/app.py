@@ -77,6 +77,9 @@ from services.chassis.service import Components, Loop, Service, Servicer
 
 MEGABYTE = 1024 * 1024
 
+MAX_MESSAGE_BYTES = 10 * MEGABYTE
+"""Bytes of the largest message that a gateway forwards."""
+
 EXPIRY_INTERVAL = timedelta(seconds=1)
 """Interval at which leases and messages whose time is over are ended."""
 
@@ -211,7 +214,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             clock=clock,
             max_inbox_bytes=max_queue_bytes,
         )
-        budgets = BodyBudgets.for_bytes(settings.max_large_body_megabytes * MEGABYTE, max_body_bytes=MAX_ANSWER_BYTES)
+        budgets = BodyBudgets.for_bytes(
+            settings.max_large_body_megabytes * MEGABYTE,
+            max_message_bytes=MAX_MESSAGE_BYTES,
+            max_answer_bytes=MAX_ANSWER_BYTES,
+        )
         chat_files = ChatFiles(
             route_cache=route_cache,
             agents=agents,

@@ -43,11 +43,11 @@ class BodyBudgets:
     answers: "BodyBudget"
 
     @classmethod
-    def for_bytes(cls, max_bytes: int, *, max_body_bytes: int) -> Self:
+    def for_bytes(cls, max_bytes: int, *, max_message_bytes: int, max_answer_bytes: int) -> Self:
         """Return two budgets of `max_bytes`."""
         return cls(
-            messages=BodyBudget(max_bytes, max_body_bytes=max_body_bytes, wait_seconds=MESSAGE_WAIT_SECONDS),
-            answers=BodyBudget(max_bytes, max_body_bytes=max_body_bytes, wait_seconds=ANSWER_WAIT_SECONDS),
+            messages=BodyBudget(max_bytes, max_body_bytes=max_message_bytes, wait_seconds=MESSAGE_WAIT_SECONDS),
+            answers=BodyBudget(max_bytes, max_body_bytes=max_answer_bytes, wait_seconds=ANSWER_WAIT_SECONDS),
         )
 
 

@@ -11,6 +11,7 @@ from protos.registry.v1 import events_pb2, events_pb2_grpc, lifecycle_pb2, lifec
 from protos.registry.v1 import registry_pb2 as registry_pb
 from protos.registry.v1 import registry_pb2_grpc as registry_rpc
 from services.a2a_proxy.model import (
+    AgentInterface,
     DeclaredSchedule,
     DeliveryMode,
     HeartbeatReceived,
@@ -169,6 +170,10 @@ def _parse_route(record: registry_pb.WorkspaceRecord) -> Route:
             else None
         ),
         registered_at=record.registered_at.ToDatetime(UTC) if record.HasField("registered_at") else None,
+        interfaces=tuple(
+            AgentInterface(url=one.url, binding=one.binding, version=one.version, tenant=one.tenant)
+            for one in record.interfaces
+        ),
     )
 
 

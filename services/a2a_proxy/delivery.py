@@ -295,6 +295,7 @@ class _Message:
     def build_outgoing(self) -> Outgoing:
         """Return the message for the agent."""
         return Outgoing(
+            method=self.envelope.method,
             body=self.body,
             headers=self._build_headers(),
             deadline=self.deadline,

@@ -1,8 +1,8 @@
-"""Parses the envelope of a message and converts older A2A dialects; any other body is forwarded unchanged."""
+"""Parses the envelope of a message and completes it; a complete body is forwarded unchanged."""
 
-from typing import Any
 from uuid import UUID
 
+from molecule_a2a.dialects import MAX_VERSION_LENGTH, find_dialect
 from services.a2a_proxy.errors import LoopDetected, MalformedMessage
 from services.a2a_proxy.json_values import get_object
 from services.a2a_proxy.model import Envelope, JsonObject, Preferences
@@ -16,9 +16,6 @@ STREAMING_METHODS = frozenset({"message/stream", "SendStreamingMessage", "tasks/
 
 COMMON_VERSIONS = frozenset({"0.2", "0.3", "1.0"})
 """A2A versions that are accepted without being parsed."""
-
-MAX_VERSION_LENGTH = 20
-"""Characters of the longest A2A version that is parsed."""
 
 MAX_TIMEOUT_SECONDS = 86_400
 """Largest value of an X-Timeout header."""
@@ -52,22 +49,24 @@ VERSION_NOT_SUPPORTED = -32009
 def parse(body: bytes, *, version: str, entropy: bytes) -> Envelope:
     """Return the envelope of a JSON-RPC request; raises `MalformedMessage` for one that is not strict JSON.
 
-    A complete body is forwarded byte for byte. Otherwise the JSON-RPC frame, the message id or the parts are added;
-    missing ids are made from the 32 bytes of `entropy`. `version` is the A2A-Version header.
+    A complete body stays byte for byte. Otherwise the JSON-RPC frame, the message id or the parts are added; missing
+    ids are made from the 32 bytes of `entropy`. `version` is the A2A-Version header.
     """
     request = _parse_request(body)
-    if version and version not in COMMON_VERSIONS and not _is_supported_version(version):
+    if version and version not in COMMON_VERSIONS and find_dialect(version) is None:
         text = f"A2A version {version[:MAX_VERSION_LENGTH]!r} is not supported"
         raise _build_error(VERSION_NOT_SUPPORTED, text, request_id=request.get("id"), data=_VERSION_ERROR_DETAILS)
     method = request.get("method")
     method = method if isinstance(method, str) else ""
-    if method not in MESSAGE_METHODS:
-        return Envelope(method=method, version=_choose_version(method, version), body=body)
-    completed = _complete_request(request, method, entropy)
+    is_message = method in MESSAGE_METHODS
+    completed = _complete_request(request, method, entropy, is_message=is_message)
+    if not is_message:
+        complete_body = body if completed is None else strict_json.dump(completed)
+        return Envelope(method=method, version=version, body=complete_body)
     params = get_object(request if completed is None else completed, "params")
     return Envelope(
         method=method,
-        version=_choose_version(method, version),
+        version=version,
         body=body if completed is None else strict_json.dump(completed),
         message_id=_find_message_id(params),
         is_idempotent=_is_idempotent(params),
@@ -151,21 +150,12 @@ def _find_priority(params: JsonObject) -> int:
     return priority
 
 
-def _choose_version(method: str, requested: str) -> str:
-    """Return the A2A-Version for the agent. The method name decides; if it does not, the requested version does."""
-    if "/" in method:
-        return "0.3" if requested.startswith("1.") else requested
-    if method[:1].isupper():
-        return requested if requested.startswith("1.") else "1.0"
-    return requested
-
-
-def _complete_request(request: JsonObject, method: str, entropy: bytes) -> JsonObject | None:
+def _complete_request(request: JsonObject, method: str, entropy: bytes, *, is_message: bool) -> JsonObject | None:
     """Return the request with its missing parts added, or `None` if it is complete."""
-    has_frame = "jsonrpc" in request
+    has_frame = "jsonrpc" in request or not method
     params = request.get("params")
-    message = params.get("message", _ABSENT) if isinstance(params, dict) else _ABSENT
-    completed = message if message is _ABSENT else _complete_message(message, request, entropy[:16])
+    message = params.get("message") if is_message and isinstance(params, dict) else None
+    completed = _complete_message(message, request, entropy[:16]) if isinstance(message, dict) else message
     if has_frame and completed is message:
         return None
     if completed is not message and isinstance(params, dict):
@@ -176,10 +166,8 @@ def _complete_request(request: JsonObject, method: str, entropy: bytes) -> JsonO
     return framed if "params" not in request else framed | {"params": params}
 
 
-def _complete_message(message: object, request: JsonObject, entropy: bytes) -> object:
-    """Return the message with parts and an id; the same object if it has both."""
-    if not isinstance(message, dict):
-        raise _build_missing_parts_error(request)
+def _complete_message(message: JsonObject, request: JsonObject, entropy: bytes) -> JsonObject:
+    """Return the message with parts and an id; the same object if it has both. The agent judges the parts."""
     completed = message if _has_parts(message) else _convert_content(message, request)
     return completed if completed.get("messageId") else completed | {"messageId": _make_uuid(entropy)}
 
@@ -190,12 +178,14 @@ def _has_parts(message: JsonObject) -> bool:
 
 
 def _convert_content(message: JsonObject, request: JsonObject) -> JsonObject:
-    """Convert a message of A2A 0.2, whose `content` becomes `parts`."""
+    """Return a message whose `content`, which some clients of A2A 0.2 send, is its `parts`."""
     match message.get("content"):
         case str() as text:
             parts = [{"kind": "text", "text": text}]
         case list() as parts if parts:
             pass
+        case _ if "parts" in message:
+            return message
         case _:
             raise _build_missing_parts_error(request)
     return {name: value for name, value in message.items() if name != "content"} | {"parts": parts}
@@ -216,19 +206,9 @@ def _build_error(code: int, text: str, *, request_id: object = None, data: objec
     return MalformedMessage(text, details={"jsonrpc": "2.0", "id": echoed_id, "error": error})
 
 
-def _is_supported_version(version: str) -> bool:
-    """Whether a version is 0.x or 1.x, with or without a patch number."""
-    numbers = version.split(".")
-    if len(numbers) not in {2, 3} or len(version) > MAX_VERSION_LENGTH:  # Major.Minor, and an optional Patch
-        return False
-    return numbers[0] in {"0", "1"} and all(number.isascii() and number.isdigit() for number in numbers)
-
-
 def _make_uuid(entropy: bytes) -> str:
     return str(UUID(bytes=entropy, version=4))
 
-
-_ABSENT: Any = object()
 
 _VERSION_ERROR_DETAILS = [
     {

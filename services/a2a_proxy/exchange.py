@@ -201,6 +201,8 @@ class Exchange:
                 self._send_first(call, wire.answer_frame(call_id, receipt))
                 if isinstance(answer, Stream):
                     await self._send_stream(call_id, call, answer.chunks)
+                elif wire.is_sent_in_chunks(answer):
+                    await self._send_stream(call_id, call, _iterate(answer.body))
                 elif call.has_large_answer:
                     await self._wait_until_written(call_id)
             case _:
@@ -269,6 +271,10 @@ def _authenticate(serialized: bytes) -> Identity:
 
 def _get_code(error: grpc.RpcError) -> grpc.StatusCode:
     return error.code() if isinstance(error, grpc.aio.AioRpcError) else grpc.StatusCode.UNKNOWN
+
+
+async def _iterate(body: bytes) -> AsyncGenerator[bytes, None]:
+    yield body
 
 
 def _split(chunk: bytes) -> Iterator[bytes]:

@@ -8,6 +8,9 @@ from services.a2a_proxy import outcome
 from services.a2a_proxy.model import Activity, Answer, Stream, WorkspaceId
 from services.chassis.errors import ServiceError
 
+MAX_STORED_BODY_BYTES = 10 * 1024 * 1024
+"""Bytes of the largest answer that is stored with its row."""
+
 MAX_METHOD_LENGTH = 200
 """Characters of a method name that the activity log stores."""
 
@@ -42,7 +45,7 @@ class MessageActivity:
             summary=summary,
             status="error" if outcome.is_error(answer) else "ok",
             agent_time=agent_time,
-            response_body=outcome.decode_json(answer.body),
+            response_body=outcome.decode_json(answer.body) if len(answer.body) <= MAX_STORED_BODY_BYTES else None,
             tool_trace=outcome.extract_tool_trace(answer.body),
         )
 

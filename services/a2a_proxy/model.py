@@ -34,6 +34,16 @@ class DeliveryMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentInterface:
+    """An address at which an agent says that it serves A2A, and what it serves there."""
+
+    url: str
+    binding: str
+    version: str
+    tenant: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """What the proxy needs to know about a workspace to send it a message."""
 
@@ -58,6 +68,8 @@ class Route:
     org_id: WorkspaceId | None = None
     idle_timeout: timedelta | None = None
     registered_at: datetime | None = None
+    interfaces: tuple[AgentInterface, ...] = ()
+    """What the card of the agent offers, in its order; none if the plane has not read it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +188,7 @@ class IncomingMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """The parsed part of a message, and the body and A2A version that go to the agent."""
+    """The parsed part of a message, its complete body, and the A2A version that the caller states; empty for none."""
 
     method: str
     version: str
@@ -264,6 +276,9 @@ class Fault(StrEnum):
     UNREADABLE = "unreadable"
     """The answer began, and then broke off, exceeded a limit or was no HTTP."""
 
+    TOO_LARGE = "too_large"
+    """The answer exceeds the limit on its size."""
+
     INVALID_STATUS = "invalid_status"
     """The answer has a status that HTTP does not define."""
 
@@ -276,11 +291,13 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DispatchFailure:
-    """A dispatch without an answer; `waited` is the limit that was exceeded, where there was one."""
+    """A dispatch without an answer; `waited` or `size` is the limit that was exceeded, where there was one."""
 
     fault: Fault
     send_state: SendState
     waited: timedelta = timedelta()
+    size: int = 0
+    """In bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,8 @@ LINE_END = re.compile(rb"\r\n?")
 MAX_RETRY_AFTER_SECONDS = 86_400
 """The longest delay that is taken from an agent's Retry-After header."""
 
+MEBIBYTE = 1024 * 1024
+
 OK = 200
 FIRST_ERROR = 300
 UNAUTHORIZED = 401
@@ -195,6 +197,9 @@ def _build_error(failure: DispatchFailure) -> ServiceError:
             error = CallDeadlineExceeded(details={"timeout_seconds": seconds, "delivery": delivery})
         case Fault.UNREADABLE:
             error = AnswerUnreadable(details={"delivery_confirmed": True})
+        case Fault.TOO_LARGE:
+            text = f"failed to read agent response: it is larger than {failure.size // MEBIBYTE} MiB"
+            error = AnswerUnreadable(text, details={"delivery_confirmed": True, "max_bytes": failure.size})
         case Fault.INVALID_STATUS:
             error = AnswerUnreadable(INVALID_STATUS_TEXT, details={"delivery_confirmed": True})
         case _:

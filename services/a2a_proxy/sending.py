@@ -1,12 +1,16 @@
 """Sends one message to its agent and decides what the result means."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from services.a2a_proxy import outcome
-from services.a2a_proxy.agent_client import AgentClient, Dispatch
+from services.a2a_proxy.agent_client import MAX_ANSWER_BYTES, AgentClient, Dispatch
 from services.a2a_proxy.clients import ProvisionerClient
+from services.a2a_proxy.conversion import ConvertedMessage, StreamConverter, convert_message, convert_whole_answer
+from services.a2a_proxy.dispatch_plan import DispatchPlan, plan_dispatch
 from services.a2a_proxy.inbound_secrets import InboundSecrets
 from services.a2a_proxy.model import (
     Answer,
@@ -31,7 +35,6 @@ MAX_WORKSPACE_CALL_TIMEOUT = timedelta(minutes=30)
 """Longest time that a call from a workspace may take; other callers have no such limit."""
 
 REQUEST_HEADERS = (
-    "content-type",
     "accept",
     "a2a-extensions",
     "x-a2a-extensions",
@@ -41,6 +44,9 @@ REQUEST_HEADERS = (
     "baggage",
 )
 """The headers of a message that are forwarded to the agent."""
+
+VERSION_HEADER = "a2a-version"
+"""The version of A2A that a caller states, and the one that the agent is told."""
 
 HOPS_HEADER = "x-molecule-hops"
 """Counts the dispatches of a message. A plane whose agent is a plane, itself included, receives it back."""
@@ -53,11 +59,14 @@ class Outgoing:
     If it `ends_with_caller`, nothing is sent or received any more once the caller has left.
     """
 
+    method: str
     body: bytes
     headers: Mapping[str, str]
+    """With the A2A-Version that the caller states."""
     deadline: Deadline | None
     waiting: WaitingCaller | None = None
     ends_with_caller: bool = False
+    max_answer_bytes: int = MAX_ANSWER_BYTES
 
 
 class Sender:
@@ -80,26 +89,41 @@ class Sender:
         self._idle_timeout = idle_timeout
 
     async def send(self, outgoing: Outgoing, route: Route, push: Push) -> Answered | Busy | Failed:
-        """Send a message and return what became of it."""
+        """Send a message in a dialect that its agent serves, and return what became of it."""
+        stated = outgoing.headers.get(VERSION_HEADER, "")
+        plan = plan_dispatch(route, push, method=outgoing.method, version=stated)
+        if not plan.is_converted:
+            return await self._dispatch(outgoing, outgoing.body, route, plan)
+        size = len(outgoing.body)
+        message = await run_by_size(size, convert_message, outgoing.body, plan, entropy=os.urandom(16))
+        if isinstance(message, Answer):
+            return Answered(message)
+        result = await self._dispatch(outgoing, message.body, route, plan)
+        return Answered(await _convert(result.answer, message)) if isinstance(result, Answered) else result
+
+    async def _dispatch(
+        self, outgoing: Outgoing, body: bytes, route: Route, plan: DispatchPlan
+    ) -> Answered | Busy | Failed:
         dispatch = Dispatch(
             target=route.workspace_id,
-            push=push,
-            body=outgoing.body,
-            headers=outgoing.headers,
+            push=plan.push,
+            body=body,
+            headers=_set_version(outgoing.headers, plan.version),
             idle=route.idle_timeout or self._idle_timeout,
             deadline=outgoing.deadline,
             waiting=outgoing.waiting,
             ends_with_caller=outgoing.ends_with_caller,
-            inbound_secret=await self._inbound_secrets.find(route),
+            max_answer_bytes=outgoing.max_answer_bytes,
+            inbound_secret=None if plan.has_own_authority else await self._inbound_secrets.find(route),
         )
-        result = await self._send(dispatch, route)
+        result = await self._send(dispatch, route, has_secret=not plan.has_own_authority)
         size = len(result.body) if isinstance(result, Answer) else 0
         return await self._settle(await run_by_size(size, outcome.classify, result), route)
 
-    async def _send(self, dispatch: Dispatch, route: Route) -> Answer | Stream | DispatchFailure:
+    async def _send(self, dispatch: Dispatch, route: Route, *, has_secret: bool) -> Answer | Stream | DispatchFailure:
         """Send a message, and once more with another secret if the agent refused the one that was cached."""
         result = await self._agents.send(dispatch, self._route_cache.get_hearing_start)
-        if not outcome.is_unauthorized(result):
+        if not (has_secret and outcome.is_unauthorized(result)):
             return result
         secret = await self._inbound_secrets.find_other(route, dispatch.inbound_secret)
         if secret is None:
@@ -116,15 +140,41 @@ class Sender:
 
 
 def build_headers(headers: Mapping[str, str], *, version: str, request_id: str, hops: int) -> dict[str, str]:
-    """Return the headers for the agent; `hops` counts this dispatch too."""
+    """Return the headers for the agent; `hops` counts this dispatch too, and the caller states the `version`."""
     selected = {name: headers[name] for name in REQUEST_HEADERS if name in headers}
-    selected.setdefault("content-type", "application/json")
+    selected["content-type"] = "application/json"
     selected.setdefault("accept", "application/json, text/event-stream")
     selected[HOPS_HEADER] = str(hops)
     if version:
-        selected["a2a-version"] = version
+        selected[VERSION_HEADER] = version
     if request_id:
         selected["x-request-id"] = request_id
     if traceparent := telemetry.current_traceparent():
         selected["traceparent"] = traceparent
     return selected
+
+
+def _set_version(headers: Mapping[str, str], version: str) -> Mapping[str, str]:
+    """Return the headers with the version for the agent."""
+    if headers.get(VERSION_HEADER, "") == version:
+        return headers
+    others = {name: value for name, value in headers.items() if name != VERSION_HEADER}
+    return {**others, VERSION_HEADER: version} if version else others
+
+
+async def _convert(answer: Answer | Stream, message: ConvertedMessage) -> Answer | Stream:
+    """Return an answer as the caller reads it; a stream is converted as it arrives."""
+    if isinstance(answer, Stream):
+        return replace(answer, chunks=_convert_chunks(answer.chunks, StreamConverter(message)))
+    return await run_by_size(len(answer.body), convert_whole_answer, answer, message)
+
+
+async def _convert_chunks(
+    chunks: AsyncGenerator[bytes, None], converter: StreamConverter
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            if converted := await run_by_size(len(chunk), converter.convert, chunk):
+                yield converted
+            if converter.is_over:
+                return

@@ -46,6 +46,9 @@ DEFAULT_PAGE_SIZE = 100
 """Rows of a page if the caller gives no valid size."""
 
 
+MAX_FRAME_BODY_BYTES = 8 * 1024 * 1024
+"""Bytes of the largest body of an answer that one frame carries; gRPC takes messages of 16 MiB."""
+
 MAX_PART_BYTES = 8 * 1024 * 1024
 """Bytes of a payload in one message of a stream of broadcasts; a gRPC message may have 16 MiB."""
 
@@ -77,6 +80,11 @@ def workspace_from_identity(caller: Identity) -> WorkspaceId | None:
     return WorkspaceId(caller.name) if caller.kind is Kind.WORKSPACE else None
 
 
+def is_sent_in_chunks(answer: Answer) -> bool:
+    """Whether the body of an answer is too large for one frame."""
+    return len(answer.body) > MAX_FRAME_BODY_BYTES
+
+
 def answer_frame(call_id: int, receipt: AnswerReceipt) -> pb.ReplyFrame:
     """Return the frame of a complete answer, or of the head of a stream."""
     answer = receipt.answer
@@ -87,6 +95,8 @@ def answer_frame(call_id: int, receipt: AnswerReceipt) -> pb.ReplyFrame:
     for name, value in answer.headers.items():
         head.headers[name] = value
     match answer:
+        case Answer() if is_sent_in_chunks(answer):
+            head.body_bytes = len(answer.body)
         case Answer():
             head.body = answer.body
             head.complete = True

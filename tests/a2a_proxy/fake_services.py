@@ -49,6 +49,7 @@ class FakeRegistry(rpc.RegistryServiceServicer):
         registered_at = fields.pop("registered_at", None)
         status_since = fields.pop("status_since", None)
         brief = fields.pop("brief", None)
+        interfaces = fields.pop("interfaces", None)
         for name, value in fields.items():
             setattr(record, name, value)
         if declarations is not None:
@@ -59,6 +60,9 @@ class FakeRegistry(rpc.RegistryServiceServicer):
             record.status_since.FromDatetime(status_since)
         if brief is not None:
             record.brief.CopyFrom(brief)
+        if interfaces is not None:
+            del record.interfaces[:]
+            record.interfaces.extend(interfaces)
         record.revision = self.revision
         self.records[workspace_id] = record
         self._send(pb.WatchWorkspacesResponse(revision=self.revision, changed=record))

@@ -161,7 +161,8 @@ async def test_a_stream_is_returned_unchanged():
 
 async def test_an_answer_over_the_limit_is_not_read():
     async with serve_agent(MisbehavingAgent(status=200, text="x" * (module.MAX_ANSWER_BYTES + 1))) as agent:
-        assert await send(agent.url) == DispatchFailure(Fault.UNREADABLE, SendState.UNKNOWN)
+        expected = DispatchFailure(Fault.TOO_LARGE, SendState.UNKNOWN, size=module.MAX_ANSWER_BYTES)
+        assert await send(agent.url) == expected
 
 
 async def test_an_answer_at_the_limit_is_read():

@@ -129,6 +129,31 @@ def test_a_bare_body_gets_its_frame():
     }
 
 
+@pytest.mark.covers("A2A-02")
+@pytest.mark.parametrize("method", ["tasks/get", "GetTask", "tasks/pushNotificationConfig/list", "vendor"])
+def test_a_bare_body_of_every_method_gets_its_frame(method):
+    found = sent({"method": method, "params": {"id": "t"}})
+
+    assert UUID(found.pop("id")).version == 4
+    assert found == {"jsonrpc": "2.0", "method": method, "params": {"id": "t"}}
+
+
+@pytest.mark.covers("A2A-05", "A2A-06")
+@pytest.mark.parametrize("parts", [[], None, "text", {"text": "hi"}, [1]])
+def test_parts_of_any_shape_are_left_to_the_agent(parts):
+    body = json.dumps(message(messageId="m", parts=parts)).encode()
+
+    assert read(body).body is body
+
+
+@pytest.mark.covers("A2A-06")
+@pytest.mark.parametrize("content", ["hi", None, [], 1])
+def test_a_message_that_is_no_object_is_left_to_the_agent(content):
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "message/send", "params": {"message": content}}).encode()
+
+    assert read(body).body is body
+
+
 @pytest.mark.covers("A2A-02", "A2A-08")
 def test_a_missing_message_id_is_filled_from_the_entropy():
     ids = [sent(message(parts=[{}]), entropy=bytes([seed] * 32))["params"]["message"]["messageId"] for seed in range(2)]
@@ -170,29 +195,11 @@ def test_json_that_is_not_an_object_is_an_invalid_request(body):
     assert refused(body)["error"]["code"] == -32600
 
 
-@pytest.mark.parametrize("version", ["99.0", "2.0", "1", "0", "x", "1.x", "1.0.0.0", "-1.0", "1." + "0" * 40])
+@pytest.mark.parametrize("version", ["99.0", "2.0", "01", "0", "x", "1.x", "1.0.0.0", "-1.0", "1." + "0" * 40])
 def test_an_unsupported_version_is_refused_with_the_id_of_the_request(version):
     found = refused({"jsonrpc": "2.0", "id": "r", "method": "GetTask"}, version=version)
 
     assert (found["id"], found["error"]["code"]) == ("r", -32009)
-
-
-@pytest.mark.parametrize(
-    ("method", "said", "goes_out"),
-    [
-        ("message/send", "", ""),
-        ("message/send", "0.3", "0.3"),
-        ("tasks/get", "1.0", "0.3"),
-        ("GetTask", "", "1.0"),
-        ("GetTask", "1.0", "1.0"),
-        ("GetTask", "1.1", "1.1"),
-        ("GetTask", "0.3", "1.0"),
-        ("vendor", "0.2.5", "0.2.5"),
-        ("vendor", "1.0", "1.0"),
-    ],
-)
-def test_the_method_decides_the_version_that_is_sent(method, said, goes_out):
-    assert read({"jsonrpc": "2.0", "id": 1, "method": method}, version=said).version == goes_out
 
 
 @pytest.mark.parametrize(("timeout", "seconds"), [("", None), ("1", 1), ("86400", 86_400), ("007", 7)])
@@ -232,7 +239,7 @@ def test_the_error_shows_only_the_beginning_of_a_long_version():
 
 
 @pytest.mark.parametrize(
-    "version", ["0.2", "0.3", "1.0", "0.1", "1.7", "1.0.2", "0." + "0" * 18, "1." + "0" * 16 + ".1"]
+    "version", ["0.2", "0.3", "1", "1.0", "0.1", "1.7", "1.0.2", "0." + "0" * 18, "1." + "0" * 16 + ".1"]
 )
 def test_every_version_of_a_supported_major_is_accepted(version):
     assert read({"jsonrpc": "2.0", "id": 1, "method": "vendor"}, version=version).version == version
@@ -265,13 +272,6 @@ def test_a_method_that_is_not_a_text_is_empty():
     body = b'{"jsonrpc":"2.0","id":1,"method":7}'
 
     assert (read(body).method, read(body).body) == ("", body)
-
-
-@pytest.mark.parametrize("found", ["text", None, [], 7])
-def test_a_message_that_is_not_an_object_is_refused(found):
-    request = {"jsonrpc": "2.0", "id": 7, "method": "message/send", "params": {"message": found}}
-
-    assert refused(request)["error"]["code"] == -32602
 
 
 @pytest.mark.parametrize("parts", [[], None, "text", {"text": "hi"}])
@@ -337,7 +337,7 @@ def test_a_completed_request_is_complete(fields, method):
     assert read(once.body).body is once.body
     if method in envelope.MESSAGE_METHODS:
         found = json.loads(once.body)["params"]["message"]
-        assert found["parts"]
+        assert "parts" in found
         assert found["messageId"]
 
 
@@ -353,7 +353,7 @@ def test_arbitrary_bytes_are_refused_as_invalid(body):
 
 @given(json_values, st.sampled_from(["tasks/get", "tasks/list", "GetTask", "vendor/thing"]))
 def test_requests_with_other_methods_are_forwarded_unchanged(params, method):
-    body = json.dumps({"id": 1, "method": method, "params": params}).encode()
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
 
     assert read(body).body is body
 

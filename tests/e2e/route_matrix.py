@@ -80,6 +80,13 @@ class Route:
         return _fill_ids(self.body, target)
 
 
+def read_members(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the members of a refusal; the HTTP+JSON binding of A2A has them in the details of its error."""
+    error = body.get("error")
+    details = error.get("details", []) if isinstance(error, dict) else []
+    return next((detail["value"] for detail in details if detail["@type"].endswith("google.protobuf.Struct")), body)
+
+
 def load_routes() -> list[Route]:
     """Return all routes of the table."""
     table = tomllib.loads((Path(__file__).parent / "route_matrix.toml").read_text())

@@ -110,7 +110,7 @@ async def _read_status(response: httpx.Response) -> int:
     if response.status_code != UNAVAILABLE:
         return response.status_code
     await response.aread()
-    return UNAVAILABLE if response.json().get("code") == "platform_unavailable" else NO_AGENT
+    return UNAVAILABLE if route_matrix.read_members(response.json()).get("code") == "platform_unavailable" else NO_AGENT
 
 
 @asynccontextmanager

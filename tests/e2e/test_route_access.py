@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Any
 
 import httpx
 import pytest
@@ -101,18 +100,11 @@ async def send(plane: Plane, route: Route, principal: Principal, *, address: int
         await response.aclose()
 
 
-def _read_members(body: dict[str, Any]) -> dict[str, Any]:
-    """Return the members of a refusal; the HTTP+JSON binding of A2A has them in the details of its error."""
-    error = body.get("error")
-    details = error.get("details", []) if isinstance(error, dict) else []
-    return next((detail["value"] for detail in details if detail["@type"].endswith("google.protobuf.Struct")), body)
-
-
 async def _classify(response: httpx.Response) -> tuple[str, bool]:
     if response.status_code < 400:
         return str(response.status_code), True
     await response.aread()
-    body = _read_members(response.json())
+    body = route_matrix.read_members(response.json())
     text = body.get("error", "") if isinstance(body.get("error", ""), str) else "JSON-RPC error"
     refused = (
         response.status_code in {401, 500}

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
+from multidict import CIMultiDict
 
 from gateway.exchange import ExchangePool
 from protos.auth.v1 import auth_pb2
@@ -138,9 +139,73 @@ async def test_an_unsupported_version_is_refused_in_header_and_query(gateway):
     gateway.proxy.registry.set_workspace(TARGET, address="http://127.0.0.1:1/")
 
     async with gateway.post(hello(), headers={"A2A-Version": "99.0"}) as answer:
-        assert (answer.status, (await answer.json())["error"]["code"]) == (400, -32009)
+        assert (answer.status, (await answer.json())["error"]["code"]) == (200, -32009)
     async with gateway.post(hello(), path=f"/workspaces/{TARGET}/a2a?A2A-Version=99.0") as answer:
-        assert (answer.status, (await answer.json())["error"]["code"]) == (400, -32009)
+        assert (answer.status, (await answer.json())["error"]["code"]) == (200, -32009)
+    async with gateway.post(hello(), headers={"A2A-Version": "\u00ff"}) as answer:
+        assert (answer.status, (await answer.json())["error"]["code"]) == (200, -32009)
+
+
+# Callers that state a version ────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "request_id"),
+    [
+        (b'{"jsonrpc":"2.0"', -32700, None),
+        (b"[]", -32600, None),
+        (b'{"jsonrpc":"2.0","id":"x","method":"SendMessage","params":{"message":{}}}', -32602, "x"),
+    ],
+)
+async def test_a_protocol_error_is_no_error_of_http_for_a_caller_that_states_a_version(gateway, body, code, request_id):
+    gateway.proxy.registry.set_workspace(TARGET, address="http://127.0.0.1:1/")
+
+    async with gateway.post(body, headers={"A2A-Version": "1.0"}) as answer:
+        found = await answer.json()
+
+        assert (answer.status, found["error"]["code"], found["id"]) == (200, code, request_id)
+
+
+async def test_a_refusal_has_a_json_rpc_body_for_a_caller_that_states_a_version(gateway):
+    gateway.proxy.registry.set_workspace(TARGET, status=registry_pb2.WORKSPACE_STATUS_PAUSED, status_reason="paused")
+    members = {"error": "workspace is paused", "status": "paused", "status_reason": "paused"}
+
+    async with gateway.post(hello(), headers={"A2A-Version": "0.3"}) as answer:
+        refusal = {"code": -32000, "message": "workspace is paused", "data": members}
+        assert (answer.status, await answer.json()) == (503, {"jsonrpc": "2.0", "id": "seven", "error": refusal})
+    async with gateway.post(hello(), headers={"A2A-Version": "1.0"}) as answer:
+        reason, details = (await answer.json())["error"]["data"]
+        assert (answer.status, reason["reason"], details["value"]) == (503, "TARGET_UNAVAILABLE", members)
+
+
+async def test_a_caller_without_a_credential_learns_it_in_the_form_of_its_version(gateway):
+    headers = {"A2A-Version": "1.0", "Authorization": "Bearer wrong"}
+
+    async with gateway.post(hello(), headers=headers) as answer:
+        found = await answer.json()
+
+        assert (answer.status, found["error"]["code"], found["id"]) == (401, -32000, None)
+        assert found["error"]["message"] == "invalid caller auth token"
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_repeated_extension_headers_are_one_list(gateway):
+    async with serve_agent(EchoAgent()) as agent:
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
+        headers = CIMultiDict([("A2A-Extensions", "a"), ("A2A-Extensions", "b, c"), ("X-A2A-Extensions", "d")])
+
+        async with gateway.post(hello(), headers=headers):
+            sent = agent.requests[0].headers
+
+        assert (sent["A2A-Extensions"], sent["X-A2A-Extensions"]) == ("a, b, c", "d")
+
+
+async def test_what_was_parsed_as_json_is_sent_on_as_json(gateway):
+    async with serve_agent(EchoAgent()) as agent:
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
+
+        async with gateway.post(hello(), headers={"Content-Type": "text/plain"}):
+            assert agent.requests[0].headers["Content-Type"] == "application/json"
 
 
 async def test_a_refusal_of_the_target_comes_before_that_of_an_invalid_timeout(gateway):
@@ -529,3 +594,31 @@ async def test_a_count_of_dispatches_that_is_no_number_is_refused(gateway, hops)
             400,
             {"error": "X-Molecule-Hops must be an integer of at most 3 digits"},
         )
+
+
+# Large answers ───────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("size", [9 * MEBIBYTE, 32 * MEBIBYTE])
+async def test_an_answer_of_up_to_32_mib_arrives_whole(gateway, size):
+    text = "x" * (size - 2)
+    async with serve_agent(MisbehavingAgent(status=200, text=f'"{text}"')) as agent:
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
+
+        async with gateway.post(hello()) as answer:
+            body = await answer.read()
+
+            assert answer.status == 200
+            assert answer.headers["Content-Length"] == str(size)
+            assert "X-Accel-Buffering" not in answer.headers
+            assert body == f'"{text}"'.encode()
+
+
+async def test_an_answer_beyond_the_limit_is_refused_naming_it(gateway):
+    async with serve_agent(MisbehavingAgent(status=200, text="x" * (32 * MEBIBYTE + 1))) as agent:
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
+
+        async with gateway.post(hello()) as answer:
+            text = "failed to read agent response: it is larger than 32 MiB"
+            expected = {"error": text, "delivery_confirmed": True, "max_bytes": 32 * MEBIBYTE}
+            assert (answer.status, await answer.json()) == (502, expected)

@@ -14,6 +14,7 @@ from gateway.exchange import ExchangePool
 from protos.auth.v1 import auth_pb2
 from protos.registry.v1 import registry_pb2
 from services.chassis import clients
+from tests.a2a_proxy.dialect_agents import LegacyAgent
 from tests.agents import BusyAgent, DisconnectingAgent, EchoAgent, MisbehavingAgent, SilentAgent, serve_agent
 from tests.gateway.gateway_with_proxy import (
     MEBIBYTE,
@@ -362,6 +363,28 @@ async def test_a_stream_of_the_old_version_says_which_event_is_the_last(gateway,
         events = read_events(await answer.read())
     assert [(event.get("statusUpdate") or {}).get("final") for _, event in events] == [None, True]
     assert agent.last["method"] == "SendStreamingMessage"
+
+
+@pytest.mark.parametrize("path", ["", "/v1"])
+async def test_agents_of_the_old_version_serve_both_versions_of_the_binding(gateway, path):
+    body = PROTO_MESSAGE if path else MESSAGE
+    async with serve_agent(LegacyAgent()) as agent:
+        interface = registry_pb2.AgentInterface(url=agent.url, binding="JSONRPC", version="0.3")
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url, interfaces=[interface])
+
+        async with call(gateway, "POST", f"{path}/message:send", json=body) as answer:
+            task = (await answer.json(content_type=None))["task"]
+        assert (task["status"], task["artifacts"][0]["parts"]) == ({"state": "TASK_STATE_COMPLETED"}, [{"text": "hi"}])
+        async with call(gateway, "POST", f"{path}/message:stream", json=body) as answer:
+            events = [event for _, event in read_events(await answer.read())]
+        kinds = [next(iter(event)) for event in events]
+        assert kinds == ["task", "statusUpdate", "artifactUpdate", "statusUpdate"]
+        assert events[-1]["statusUpdate"].get("final") is (True if path else None)
+        async with call(gateway, "GET", f"{path}/tasks/t") as answer:
+            assert (await answer.json(content_type=None))["status"] == {"state": "TASK_STATE_INPUT_REQUIRED"}
+        async with call(gateway, "POST", f"{path}/tasks/t:cancel") as answer:
+            status, error = await get_error(answer)
+            assert (status, error["details"][0]["reason"]) == (404, "METHOD_NOT_FOUND")
 
 
 async def test_an_event_arrives_before_the_next_is_sent(gateway):

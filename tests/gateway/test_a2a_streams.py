@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
+from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.auth.v1 import auth_pb2
 from tests.gateway.conftest import run_gateway_under_test
-from tests.gateway.echoing_proxy import EchoingProxy
+from tests.gateway.echoing_proxy import EchoingProxy, ScriptedProxy
 from tests.gateway.fake_services import FakeAuth, workspace
 
 W = "11111111-1111-4111-8111-111111111111"
@@ -74,3 +77,61 @@ async def test_refusals_before_the_route_have_the_form_of_the_binding():
         assert int(limited.headers["retry-after"]) > 0
         assert float(limited.headers["x-molecule-overhead-ms"]) >= 0
         assert limited.headers["x-ratelimit-limit"] == "1"
+
+
+HEAD = {"status": 200, "headers": {"content-type": "application/json"}}
+
+ANSWER = b'{"jsonrpc":"2.0","id":1,"result":{"id":"T"}}'
+
+
+def chunk(data):
+    return pb.ReplyFrame(chunk=data)
+
+
+def end(*, interrupted=False):
+    return pb.ReplyFrame(end=pb.ReplyEnd(interrupted=interrupted))
+
+
+async def test_a_large_answer_in_chunks_is_one_answer_of_the_http_json_binding():
+    head = pb.ReplyFrame(head=pb.ReplyHead(**HEAD, body_bytes=len(ANSWER)))
+    proxy = ScriptedProxy(head, chunk(ANSWER[:9]), chunk(ANSWER[9:]), end())
+    async with run_gateway_under_test(proxy=proxy.servicer()) as plane:
+        answer = await plane.http.get(f"/workspaces/{V}/a2a/rest/tasks/T")
+
+    assert (answer.status_code, answer.json()) == (200, {"id": "T"})
+
+
+@pytest.mark.parametrize("size", [len(ANSWER), 10**9])
+async def test_a_large_answer_that_breaks_off_or_has_no_room_is_a_502(size):
+    head = pb.ReplyFrame(head=pb.ReplyHead(**HEAD, body_bytes=size))
+    proxy = ScriptedProxy(head, chunk(ANSWER[:9]), end(interrupted=True))
+    async with run_gateway_under_test(proxy=proxy.servicer()) as plane:
+        for _ in range(2):
+            answer = await plane.http.get(f"/workspaces/{V}/a2a/rest/tasks/T")
+
+            assert (answer.status_code, answer.json()["error"]["message"]) == (502, "failed to read agent response")
+            assert answer.json()["error"]["details"][1]["value"]["delivery_confirmed"] is True
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+async def test_a_compressed_answer_is_refused_because_nobody_asked_for_it(is_complete):
+    headers = {"content-type": "application/json", "content-encoding": "gzip", "etag": "x", "retry-after": "3"}
+    head = pb.ReplyHead(status=200, headers=headers, body=b"compressed" if is_complete else b"", complete=is_complete)
+    proxy = ScriptedProxy(pb.ReplyFrame(head=head), *([] if is_complete else [chunk(b"compressed"), end()]))
+    async with run_gateway_under_test(proxy=proxy.servicer()) as plane:
+        answer = await plane.http.get(f"/workspaces/{V}/a2a/rest/tasks/T:subscribe")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (500, "3")
+    assert not {"content-encoding", "etag"} & answer.headers.keys()
+    assert answer.json()["error"]["details"][0]["reason"] == "INVALID_AGENT_RESPONSE"
+
+
+async def test_an_event_that_never_ends_is_refused():
+    head = pb.ReplyFrame(head=pb.ReplyHead(status=200, headers={"content-type": "text/event-stream"}))
+    proxy = ScriptedProxy(head, *[chunk(b"data: " + b"x" * 1_000_000)] * 11, end())
+    async with run_gateway_under_test(proxy=proxy.servicer()) as plane:
+        answer = await plane.http.get(f"/workspaces/{V}/a2a/rest/tasks/T:subscribe")
+
+    assert answer.text.startswith("event: error\ndata: ")
+    assert answer.text.count("data: ") == 1
+    assert "an event of the agent's stream is too large" in answer.text

@@ -534,6 +534,7 @@ class ReplyHead(message.Message):
     COMPLETE_FIELD_NUMBER: builtins.int
     AGENT_MICROS_FIELD_NUMBER: builtins.int
     QUEUE_MICROS_FIELD_NUMBER: builtins.int
+    BODY_BYTES_FIELD_NUMBER: builtins.int
     status: builtins.int
     """The HTTP status."""
     body: builtins.bytes
@@ -544,6 +545,8 @@ class ReplyHead(message.Message):
     """How long the agent took to answer, in microseconds."""
     queue_micros: builtins.int
     """How long the message waited in a queue, in microseconds."""
+    body_bytes: builtins.int
+    """The size of a large body, which follows in chunks; 0 for a stream, whose size is not known."""
     @builtins.property
     def headers(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """The headers for the client."""
@@ -557,10 +560,11 @@ class ReplyHead(message.Message):
         complete: builtins.bool = ...,
         agent_micros: builtins.int = ...,
         queue_micros: builtins.int = ...,
+        body_bytes: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["agent_micros", b"agent_micros", "body", b"body", "complete", b"complete", "headers", b"headers", "queue_micros", b"queue_micros", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["agent_micros", b"agent_micros", "body", b"body", "body_bytes", b"body_bytes", "complete", b"complete", "headers", b"headers", "queue_micros", b"queue_micros", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,6 +9,7 @@ from typing import assert_never
 import structlog
 
 from services.a2a_proxy import outcome, routing
+from services.a2a_proxy.agent_client import MAX_STORED_ANSWER_BYTES
 from services.a2a_proxy.capacity import Capacity
 from services.a2a_proxy.clients import RegistryClient
 from services.a2a_proxy.errors import BudgetExceeded
@@ -344,7 +345,13 @@ class Drain:
         if not allowed:
             return Undeliverable("access denied: workspaces cannot communicate per hierarchy rules")
         deadline = None if message.caller_id is None else _build_deadline(MAX_WORKSPACE_CALL_TIMEOUT)
-        outgoing = Outgoing(body=message.body, headers=message.headers, deadline=deadline)
+        outgoing = Outgoing(
+            method=message.method,
+            body=message.body,
+            headers=message.headers,
+            deadline=deadline,
+            max_answer_bytes=MAX_STORED_ANSWER_BYTES,
+        )
         match await self._sender.send(outgoing, route, push):
             case Answered(answer):
                 if isinstance(answer, Stream):

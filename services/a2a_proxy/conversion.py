@@ -1,0 +1,136 @@
+"""Converts messages and answers between the dialects of A2A, as bytes."""
+
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+
+from molecule_a2a.answers import convert_answer
+from molecule_a2a.error_objects import build_error
+from molecule_a2a.errors import INVALID_AGENT_RESPONSE, ConversionFailed
+from molecule_a2a.event_streams import EventReader, EventTooLarge, StreamEvent, render_event
+from molecule_a2a.methods import STREAMING_OPERATIONS
+from molecule_a2a.model import AnswerConversion, Dialect, JsonObject
+from molecule_a2a.requests import convert_request
+from molecule_a2a.streams import convert_frame
+from services.a2a_proxy.dispatch_plan import DispatchPlan
+from services.a2a_proxy.model import Answer
+from services.chassis import strict_json
+
+MAX_EVENT_BYTES = 10 * 1024 * 1024
+"""Bytes of the largest event that is converted."""
+
+FIRST_ERROR_STATUS = 300
+
+JSON_HEADERS = {"content-type": "application/json"}
+STREAM_HEADERS = {"content-type": "text/event-stream"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertedMessage:
+    """A request for the agent, and what the conversion of its answer needs."""
+
+    body: bytes
+    answer: AnswerConversion
+    request_id: object
+    """The id of the JSON-RPC request, for errors that the plane finds in the answer."""
+
+
+def convert_message(body: bytes, plan: DispatchPlan, *, entropy: bytes) -> ConvertedMessage | Answer:
+    """Return the request in the dialect of the agent, or the error that answers it because there is no conversion.
+
+    The body is the complete request of a known method; `entropy` are 16 bytes.
+    """
+    request = strict_json.parse(body)
+    request_id = request.get("id")
+    try:
+        converted = convert_request(request, caller=plan.caller, agent=plan.agent, entropy=entropy)
+    except ConversionFailed as failure:
+        return build_failure(failure, request_id, plan.caller)
+    return ConvertedMessage(
+        body=strict_json.dump(_add_tenant(converted.request, plan)),
+        answer=converted.answer,
+        request_id=request_id,
+    )
+
+
+def convert_whole_answer(answer: Answer, message: ConvertedMessage) -> Answer:
+    """Return an answer as its caller reads it. One that is neither JSON nor a success stays as it is."""
+    if not answer.body:
+        return answer
+    try:
+        converted = convert_answer(_parse(answer.body), message.answer)
+    except ConversionFailed as failure:
+        if answer.status >= FIRST_ERROR_STATUS:
+            return answer
+        return build_failure(failure, message.request_id, message.answer.caller)
+    body = strict_json.dump(converted)
+    headers = {name: value for name, value in answer.headers.items() if name != "content-encoding"}
+    is_streamed = message.answer.operation in STREAMING_OPERATIONS and message.answer.caller is Dialect.LEGACY
+    if is_streamed and answer.status == HTTPStatus.OK:  # a caller of 0.3 expects a stream, of 1.0 either
+        return replace(answer, headers={**headers, **STREAM_HEADERS}, body=render_event(body))
+    return replace(answer, headers={**headers, **JSON_HEADERS}, body=body)
+
+
+def build_failure(failure: ConversionFailed, request_id: object, dialect: Dialect) -> Answer:
+    """Return the JSON-RPC error of a conversion, as an agent would give it."""
+    body = strict_json.dump(_build_failure(failure, request_id, dialect))
+    return Answer(status=HTTPStatus.OK, headers=JSON_HEADERS, body=body)
+
+
+class StreamConverter:
+    """Converts a streamed answer, piece by piece."""
+
+    def __init__(self, message: ConvertedMessage) -> None:
+        self._message = message
+        self._reader = EventReader(max_event_bytes=MAX_EVENT_BYTES)
+        self._has_begun = False
+        self.is_over = False
+        """Whether the stream to the caller has ended; what the agent still sends does not count."""
+
+    def convert(self, piece: bytes) -> bytes:
+        """Return what the caller receives for a piece of the agent's stream; often nothing yet."""
+        try:
+            events = self._reader.read(piece)
+        except EventTooLarge:
+            return self._fail(ConversionFailed(INVALID_AGENT_RESPONSE, "an event of the agent's stream is too large"))
+        return b"".join(self._convert_event(event) for event in events if not self.is_over)
+
+    def _convert_event(self, event: StreamEvent) -> bytes:
+        if event.data is None:
+            return render_event(None, event.other_lines)
+        try:
+            step = convert_frame(_parse(event.data), self._message.answer, has_begun=self._has_begun)
+        except ConversionFailed as failure:
+            return self._fail(failure)
+        self._has_begun, self.is_over = step.has_begun, step.is_last
+        *first, last = step.frames or (None,)
+        written = [render_event(strict_json.dump(frame)) for frame in first]
+        if last is not None:
+            written.append(render_event(strict_json.dump(last), event.other_lines))
+        return b"".join(written)
+
+    def _fail(self, failure: ConversionFailed) -> bytes:
+        self.is_over = True
+        error = _build_failure(failure, self._message.request_id, self._message.answer.caller)
+        return render_event(strict_json.dump(error))
+
+
+def _parse(body: bytes) -> object:
+    try:
+        return strict_json.parse(body)
+    except strict_json.JsonLimitExceeded as error:
+        raise ConversionFailed(INVALID_AGENT_RESPONSE, f"the agent's answer has {error}") from None
+    except strict_json.InvalidJson:
+        raise ConversionFailed(INVALID_AGENT_RESPONSE, "the agent's answer is not JSON") from None
+
+
+def _build_failure(failure: ConversionFailed, request_id: object, dialect: Dialect) -> JsonObject:
+    echoed = request_id if isinstance(request_id, (str, int, float)) else None
+    return {"jsonrpc": "2.0", "id": echoed, "error": build_error(failure, dialect)}
+
+
+def _add_tenant(request: JsonObject, plan: DispatchPlan) -> JsonObject:
+    """Return a request that names the tenant of the interface: a caller of 0.3 cannot."""
+    params = request.get("params")
+    if not plan.tenant or plan.agent is not Dialect.CURRENT or not isinstance(params, dict) or params.get("tenant"):
+        return request
+    return {**request, "params": {**params, "tenant": plan.tenant}}
