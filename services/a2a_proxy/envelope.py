@@ -6,6 +6,7 @@ from uuid import UUID
 from services.a2a_proxy.errors import LoopDetected, MalformedMessage
 from services.a2a_proxy.json_values import get_object
 from services.a2a_proxy.model import Envelope, JsonObject, Preferences
+from services.a2a_proxy.task_references import read_references
 from services.chassis import strict_json
 
 MESSAGE_METHODS = frozenset({"message/send", "message/stream", "SendMessage", "SendStreamingMessage"})
@@ -62,7 +63,13 @@ def parse(body: bytes, *, version: str, entropy: bytes) -> Envelope:
     method = request.get("method")
     method = method if isinstance(method, str) else ""
     if method not in MESSAGE_METHODS:
-        return Envelope(method=method, version=_choose_version(method, version), body=body)
+        return Envelope(
+            method=method,
+            version=_choose_version(method, version),
+            body=body,
+            is_json_rpc="jsonrpc" in request,
+            references=read_references(method, get_object(request, "params")),
+        )
     completed = _complete_request(request, method, entropy)
     params = get_object(request if completed is None else completed, "params")
     return Envelope(
@@ -73,6 +80,8 @@ def parse(body: bytes, *, version: str, entropy: bytes) -> Envelope:
         is_idempotent=_is_idempotent(params),
         expires_in_seconds=_find_expiry(params),
         priority=_find_priority(params),
+        is_json_rpc="jsonrpc" in request,
+        references=read_references(method, params),
     )
 
 

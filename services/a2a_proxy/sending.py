@@ -42,6 +42,12 @@ REQUEST_HEADERS = (
 )
 """The headers of a message that are forwarded to the agent."""
 
+CALLER_HEADER = "x-molecule-caller"
+"""Tells the agent whose message it is. The plane sets it: what a caller sends under this name is not forwarded."""
+
+OPERATOR = "operator"
+"""The caller of a message that comes from no workspace."""
+
 HOPS_HEADER = "x-molecule-hops"
 """Counts the dispatches of a message. A plane whose agent is a plane, itself included, receives it back."""
 

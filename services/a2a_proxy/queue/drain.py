@@ -48,7 +48,7 @@ from services.a2a_proxy.queue.settlement import Settlement
 from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.a2a_proxy.queue.waiting_notes import WaitingNotes
 from services.a2a_proxy.route_cache import RouteCache
-from services.a2a_proxy.sending import MAX_WORKSPACE_CALL_TIMEOUT, Outgoing, Sender
+from services.a2a_proxy.sending import CALLER_HEADER, MAX_WORKSPACE_CALL_TIMEOUT, OPERATOR, Outgoing, Sender
 from services.chassis.errors import ServiceError, Unavailable
 from services.chassis.large_bodies import run_by_size
 
@@ -344,7 +344,9 @@ class Drain:
         if not allowed:
             return Undeliverable("access denied: workspaces cannot communicate per hierarchy rules")
         deadline = None if message.caller_id is None else _build_deadline(MAX_WORKSPACE_CALL_TIMEOUT)
-        outgoing = Outgoing(body=message.body, headers=message.headers, deadline=deadline)
+        caller = message.caller_id or message.caller_label or OPERATOR
+        headers = {**message.headers, CALLER_HEADER: caller}
+        outgoing = Outgoing(body=message.body, headers=headers, deadline=deadline)
         match await self._sender.send(outgoing, route, push):
             case Answered(answer):
                 if isinstance(answer, Stream):
