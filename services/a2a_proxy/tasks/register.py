@@ -39,8 +39,15 @@ SEEN_INTERVAL = timedelta(hours=1)
 class TaskRegister:
     """Knows the owners of the tasks of agents: the latest in memory, and all in the database."""
 
-    def __init__(self, store: TaskStore, *, max_per_target: int = MAX_TASKS_PER_TARGET) -> None:
+    def __init__(
+        self,
+        store: TaskStore,
+        *,
+        max_per_target: int = MAX_TASKS_PER_TARGET,
+        seen_interval: timedelta = SEEN_INTERVAL,
+    ) -> None:
         self._store = store
+        self._seen_seconds = seen_interval.total_seconds()
         self._max_per_target = max_per_target
         self._cached: OrderedDict[tuple[WorkspaceId, str], tuple[KnownTask, float]] = OrderedDict()
         """Each with the time at which it was stored that the task was seen; 0 for one that was only read."""
@@ -57,7 +64,7 @@ class TaskRegister:
         """
         key, now = (task.target_id, task.task_id), asyncio.get_running_loop().time()
         _, seen_at = self._cached.get(key, (None, 0.0))
-        if seen_at and now < seen_at + SEEN_INTERVAL.total_seconds():
+        if seen_at and now < seen_at + self._seen_seconds:
             self._cached.move_to_end(key)
             return
         try:
@@ -93,6 +100,10 @@ class TaskRegister:
             await tx.note(list(tasks.values()))
         if any(change.before.reason is WaitReason.POLL for change in changes):
             await tx.notify()
+
+    def count_cached(self) -> int:
+        """Return how many tasks are in memory."""
+        return len(self._cached)
 
     def forget(self, workspace_id: WorkspaceId) -> None:
         """Drop what is in memory of a workspace that was purged."""
