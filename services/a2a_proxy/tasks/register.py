@@ -20,8 +20,8 @@ log = structlog.get_logger()
 MAX_BATCH_TASKS = 500
 """Tasks that one transaction notes."""
 
-MAX_CONCURRENT_BATCHES = 2
-"""Transactions that note tasks at the same time."""
+BATCH_INTERVAL_SECONDS = 0.002
+"""Time between two batches, so that callers share them; a caller that comes later than that does not wait."""
 
 MAX_CACHED_TASKS = 10_000
 """Tasks whose owners are kept in memory: those that were used last."""
@@ -53,7 +53,7 @@ class TaskRegister:
         """Each with the time at which it was stored that the task was seen; 0 for one that was only read."""
         self._noted: Counter[WorkspaceId] = Counter()
         self._batcher: Batcher[NewTask, KnownTask] = Batcher(
-            self._note_batch, capacity=MAX_BATCH_TASKS, max_concurrent=MAX_CONCURRENT_BATCHES
+            self._note_batch, capacity=MAX_BATCH_TASKS, interval_seconds=BATCH_INTERVAL_SECONDS
         )
 
     async def note(self, task: NewTask) -> None:
@@ -79,7 +79,7 @@ class TaskRegister:
         found = {id_: cached[0] for id_ in task_ids if (cached := self._cached.get((target, id_))) is not None}
         missing = [id_ for id_ in task_ids if id_ not in found]
         if missing:
-            async with self._store.begin() as tx:
+            async with self._store.begin_single() as tx:
                 stored = await tx.find(target, missing)
             for id_, known in stored.items():
                 self._cache((target, id_), known, 0.0)
@@ -129,7 +129,7 @@ class TaskRegister:
         first = {(task.target_id, task.task_id): task for task in reversed(batch)}
         self._noted.update(target for target, _ in first)
         full = [target for target in {key[0] for key in first} if self._noted[target] >= TRIM_INTERVAL_TASKS]
-        async with self._store.begin() as tx:
+        async with self._store.begin_single() as tx:
             known = await tx.note(list(first.values()))
             for target in full:
                 await tx.trim(target, keep=self._max_per_target, limit=10 * TRIM_INTERVAL_TASKS)
