@@ -70,6 +70,8 @@ from services.a2a_proxy.settings import Settings
 from services.a2a_proxy.store import Store
 from services.a2a_proxy.stored_events.relay import EventRelay
 from services.a2a_proxy.tables import SCHEMA
+from services.a2a_proxy.tasks.access import TaskAccess
+from services.a2a_proxy.tasks.agent_answers import AgentAnswers
 from services.a2a_proxy.tasks.queued_tasks import QueuedTasks
 from services.a2a_proxy.tasks.register import TaskRegister
 from services.a2a_proxy.tasks.retention import TaskRetention
@@ -195,7 +197,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             owner=owner,
             lease=settings.queue_lease,
         )
-        monitor, recent_ids = QueueMonitor(queue_store), RecentIds(queue_store)
+        monitor, recent_ids, access = QueueMonitor(queue_store), RecentIds(queue_store), TaskAccess(route_cache)
         operations = QueueOperations(queue_store, route_cache, on_change=drain.wake)
         settlement.add_listener(drain.wake)
         inbox.add_listener(drain.wake)
@@ -215,9 +217,10 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             registry=registry_client,
             tasks=Tasks(
                 register=task_register,
+                access=access,
                 queued=QueuedTasks(queue_store, task_store, queue_watch),
+                answers=AgentAnswers(task_register, access),
                 webhooks=webhooks,
-                route_cache=route_cache,
                 clock=clock,
             ),
             route_cache=route_cache,

@@ -14,7 +14,7 @@ MAX_ID_LENGTH = 1000
 MAX_TASKS = 50
 """Tasks that one request may name."""
 
-MAX_WEBHOOKS = 10
+MAX_WEBHOOKS = 4
 """Push notification addresses that one request may name."""
 
 TASK_METHOD_PREFIX = "tasks/"

@@ -15,9 +15,9 @@ KEEPALIVE = b": the message waits for its agent\n\n"
 """A comment, by which proxies on the way see that the stream is alive."""
 
 
-def render_event(body: bytes, result: JsonObject) -> bytes:
-    """Return the SSE event of a result for the caller of a request."""
-    return b"data: " + strict_json.dump(build_response(body, "result", result)) + b"\n\n"
+def render_event(request_id: bytes, result: JsonObject) -> bytes:
+    """Return the SSE event of a result; `request_id` is the JSON id of the request that it answers."""
+    return b"data: " + strict_json.dump(build_response(request_id, "result", result)) + b"\n\n"
 
 
 def build_beginning(task: JsonObject, dialect: Dialect) -> JsonObject:

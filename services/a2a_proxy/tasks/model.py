@@ -1,8 +1,9 @@
-"""The types of tasks: who owns one, what the register knows of it, and what a list of tasks asks for."""
+"""The types of tasks: who owns one, what the register knows of it, what a list asks for, and who follows one."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from molecule_a2a.model import Dialect
 from services.a2a_proxy.model import WorkspaceId
 
 
@@ -49,3 +50,16 @@ class TaskListQuery:
     before: int | None = None
     history_length: int | None = None
     has_artifacts: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """A caller that follows a queued message as a task, and the request that the stream answers."""
+
+    target_id: WorkspaceId
+    queue_id: str
+    task_id: str
+    request_id: bytes
+    """The JSON id of the request."""
+    dialect: Dialect
+    """In which the caller reads the events."""

@@ -14,8 +14,7 @@ from services.a2a_proxy.queue import rules as queue_rules
 from services.a2a_proxy.queue.model import OPEN_STATES, Change, MessageState, QueuedMessage
 from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.a2a_proxy.tasks import events, lists, views
-from services.a2a_proxy.tasks.model import TaskListQuery, TaskOwner
-from services.a2a_proxy.tasks.responses import read_dialect
+from services.a2a_proxy.tasks.model import Subscription, TaskListQuery, TaskOwner
 from services.a2a_proxy.tasks.store import TaskStore
 from services.a2a_proxy.tasks.watching import QueueWatch, Watcher
 from services.chassis.errors import Unavailable
@@ -41,14 +40,9 @@ class QueuedTasks:
         self._watch = watch
 
     async def find(self, target: WorkspaceId, ids: Sequence[str]) -> dict[str, QueuedMessage]:
-        """Return those of the messages that are stored for a target; raises `Unavailable`."""
-        found: dict[str, QueuedMessage] = {}
-        async with self._queue.begin() as tx:
-            for id_ in ids:
-                message = await tx.get(id_)
-                if message is not None and message.target_id == target:
-                    found[id_] = message
-        return found
+        """Return those of the messages that are stored for a target, without their bodies; raises `Unavailable`."""
+        async with self._store.begin_single() as tx:
+            return await tx.find_messages(target, ids)
 
     async def show(
         self, message: QueuedMessage, dialect: Dialect, *, id_: str | None = None, keeps_agent_id: bool = False
@@ -89,49 +83,44 @@ class QueuedTasks:
         self._watch.check_room(target)
 
     async def follow(
-        self,
-        target: WorkspaceId,
-        queue_id: str,
-        *,
-        request: bytes,
-        method: str,
-        id_: str | None = None,
-        deadline: Deadline | None = None,
+        self, subscription: Subscription, *, deadline: Deadline | None = None
     ) -> AsyncGenerator[bytes, None]:
         """Yield the events of a message: its task as it is now, its changes, and its end.
 
-        `request` is answered, whose method says in which dialect. Raises `StreamInterrupted` at the deadline, when the
-        service stops, and for a message that is not stored any more.
+        Raises `StreamInterrupted` at the deadline, when the service stops, and for a message that is not stored any
+        more. Nothing of the message is kept while it waits.
         """
-        dialect = read_dialect(method)
-        build = partial(self._show_event, dialect, request, id_)
         try:
-            with self._watch.watch(target, queue_id) as watcher:
-                message = await self._read(queue_id)
-                yield await build(message, is_first=True)
-                while message.state in OPEN_STATES:
-                    watcher.seen = message.state, message.lease_generation
-                    if not await self._wait(watcher, deadline):
+            with self._watch.watch(subscription.target_id, subscription.queue_id) as watcher:
+                seen, told = await self._render(subscription, None)
+                yield told
+                while seen[0] in OPEN_STATES:
+                    watcher.seen = seen
+                    if await self._wait(watcher, deadline):
+                        seen, told = await self._render(subscription, seen[0])
+                        yield told
+                    else:
                         yield events.KEEPALIVE
-                        continue
-                    before, message = message, await self._read(queue_id)
-                    if message.state is not before.state:
-                        yield await build(message, is_first=False)
         except AgentBusy:
             raise StreamInterrupted from None
 
-    async def _show_event(
-        self, dialect: Dialect, request: bytes, id_: str | None, message: QueuedMessage, *, is_first: bool
-    ) -> bytes:
-        """Return what a stream tells of a message: several events for its end."""
-        task = await self.show(message, dialect, id_=id_)
-        if is_first:
+    async def _render(
+        self, subscription: Subscription, before: MessageState | None
+    ) -> tuple[tuple[MessageState, int], bytes]:
+        """Return what is seen of a message, and the events to tell; `before` is the state that was told of."""
+        dialect = subscription.dialect
+        message = await self._read(subscription)
+        seen = message.state, message.lease_generation
+        if message.state is before:
+            return seen, events.KEEPALIVE
+        task = await self.show(message, dialect, id_=subscription.task_id)
+        if before is None:
             told = [events.build_beginning(task, dialect)]
         elif message.state in OPEN_STATES:
             told = [events.build_update(task, dialect)]
         else:
             told = events.build_end(task, dialect)
-        return b"".join(events.render_event(request, event) for event in told)
+        return seen, b"".join(events.render_event(subscription.request_id, event) for event in told)
 
     async def _wait(self, watcher: Watcher, deadline: Deadline | None) -> bool:
         """Wait for a change, at most as long as the stream may be silent; returns whether there is one."""
@@ -146,16 +135,15 @@ class QueuedTasks:
             raise StreamInterrupted
         return has_changed
 
-    async def _read(self, queue_id: str) -> QueuedMessage:
+    async def _read(self, subscription: Subscription) -> QueuedMessage:
         """Return a message, once the database is available; raises `StreamInterrupted` if it is not stored."""
         while not self._watch.is_stopping:
             try:
-                async with self._queue.begin() as tx:
-                    message = await tx.get(queue_id)
+                found = await self.find(subscription.target_id, [subscription.queue_id])
             except Unavailable:
                 await asyncio.sleep(RETRY_INTERVAL.total_seconds())
             else:
-                if message is None:
+                if not found:
                     break
-                return message
+                return found[subscription.queue_id]
         raise StreamInterrupted

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from molecule_a2a.dialects import read_dialect
 from molecule_a2a.error_objects import build_error
 from molecule_a2a.errors import (
     INVALID_AGENT_RESPONSE,
@@ -10,10 +11,9 @@ from molecule_a2a.errors import (
     UNSUPPORTED_OPERATION,
     ConversionFailed,
 )
-from molecule_a2a.methods import find_method
 from molecule_a2a.model import Dialect
 from services.a2a_proxy.errors import MalformedMessage
-from services.a2a_proxy.model import Answer, JsonObject
+from services.a2a_proxy.model import Answer, Envelope, JsonObject
 from services.chassis import strict_json
 
 TASK_NOT_CANCELABLE = -32002
@@ -31,36 +31,39 @@ TEXTS = {
 HEADERS = {"content-type": "application/json"}
 
 
-def read_dialect(method: str) -> Dialect:
-    """Return the dialect of a method; an unknown one counts by its form."""
-    known = find_method(method)
-    if known is not None:
-        return known.dialect
-    return Dialect.CURRENT if "/" not in method and method[:1].isupper() else Dialect.LEGACY
+def choose_dialect(envelope: Envelope) -> Dialect:
+    """Return the dialect in which a caller reads answers: that of the version that it states, or of its method."""
+    try:
+        return read_dialect(header=envelope.version, query="", method=envelope.method)
+    except ConversionFailed:  # the envelope is parsed, so its version is served
+        return Dialect.LEGACY
 
 
-def build_response(body: bytes, name: str, value: object) -> JsonObject:
-    """Return the response to a request with a result or an error, with the id exactly as its caller wrote it."""
-    id_ = strict_json.find_member(body, "id") or b"null"
-    return {"jsonrpc": "2.0", "id": msgspec.Raw(id_), name: value}
+def read_id(body: bytes) -> bytes:
+    """Return the id of a request exactly as its caller wrote it."""
+    return strict_json.find_member(body, "id") or b"null"
 
 
-def answer_result(body: bytes, result: object) -> Answer:
-    """Return the answer with a result."""
-    return Answer(status=200, headers=HEADERS, body=strict_json.dump(build_response(body, "result", result)))
+def build_response(request_id: bytes, name: str, value: object) -> JsonObject:
+    """Return the response to a request with a result or an error; `request_id` is JSON."""
+    return {"jsonrpc": "2.0", "id": msgspec.Raw(request_id), name: value}
 
 
-def answer_error(body: bytes, method: str, code: int, text: str = "") -> Answer:
+def answer_result(envelope: Envelope, result: object) -> Answer:
+    """Return the answer to a request with a result."""
+    return _build_answer(envelope, "result", result)
+
+
+def answer_error(envelope: Envelope, code: int, text: str = "") -> Answer:
     """Return the answer with an error, whose text is the usual one of TEXTS unless it is given."""
-    error = build_error(ConversionFailed(code, text or TEXTS[code]), read_dialect(method))
-    return Answer(status=200, headers=HEADERS, body=strict_json.dump(build_response(body, "error", error)))
+    error = build_error(ConversionFailed(code, text or TEXTS[code]), choose_dialect(envelope))
+    return _build_answer(envelope, "error", error)
 
 
-def build_fault(body: bytes, method: str, text: str) -> MalformedMessage:
+def build_fault(envelope: Envelope, text: str) -> MalformedMessage:
     """Return the error for a request whose params are refused."""
-    failure = build_error(ConversionFailed(INVALID_PARAMS, text), read_dialect(method))
-    id_ = strict_json.find_member(body, "id")
-    echoed = None if id_ is None else strict_json.parse(id_)
+    failure = build_error(ConversionFailed(INVALID_PARAMS, text), choose_dialect(envelope))
+    echoed = strict_json.parse(read_id(envelope.body))
     return MalformedMessage(
         text,
         details={
@@ -69,3 +72,8 @@ def build_fault(body: bytes, method: str, text: str) -> MalformedMessage:
             "error": failure,
         },
     )
+
+
+def _build_answer(envelope: Envelope, name: str, value: object) -> Answer:
+    response = build_response(read_id(envelope.body), name, value)
+    return Answer(status=200, headers=HEADERS, body=strict_json.dump(response))

@@ -1,14 +1,15 @@
-"""Admits requests about tasks, shows accepted messages as tasks, and notes the tasks in the answers of agents."""
+"""Admits requests about tasks, and shows accepted messages as tasks."""
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from molecule_a2a.errors import INVALID_AGENT_RESPONSE, TASK_NOT_FOUND, UNSUPPORTED_OPERATION
+from molecule_a2a.errors import TASK_NOT_FOUND, UNSUPPORTED_OPERATION
 from molecule_a2a.methods import find_method
 from molecule_a2a.model import Dialect, Operation
-from services.a2a_proxy.answered_tasks import AnsweredTask, find_task
+from services.a2a_proxy.body_budget import SMALL_BODY_BYTES
 from services.a2a_proxy.json_values import get_object
 from services.a2a_proxy.model import (
     NO_REFERENCES,
@@ -26,18 +27,17 @@ from services.a2a_proxy.model import (
     WorkspaceId,
 )
 from services.a2a_proxy.queue.model import OPEN_STATES, QueuedMessage
-from services.a2a_proxy.route_cache import RouteCache
 from services.a2a_proxy.task_references import MESSAGE_OPERATIONS, PUSH_OPERATIONS
 from services.a2a_proxy.tasks import lists, responses, rules, views
-from services.a2a_proxy.tasks.model import NewTask, TaskOwner
+from services.a2a_proxy.tasks.access import TaskAccess, get_owner
+from services.a2a_proxy.tasks.agent_answers import AgentAnswers
+from services.a2a_proxy.tasks.model import Subscription, TaskOwner
 from services.a2a_proxy.tasks.queued_tasks import QueuedTasks
 from services.a2a_proxy.tasks.register import TaskRegister
-from services.a2a_proxy.tasks.responses import answer_error, answer_result, build_fault, read_dialect
-from services.a2a_proxy.tasks.stream_tasks import TaskFinder
+from services.a2a_proxy.tasks.responses import answer_error, answer_result, build_fault, choose_dialect
 from services.a2a_proxy.tasks.webhooks import Webhooks
 from services.chassis import strict_json
 from services.chassis.clock import Clock
-from services.chassis.large_bodies import run_by_size
 
 QUEUE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -46,6 +46,9 @@ STREAM_HEADERS = {"content-type": "text/event-stream"}
 NO_TASK_ID = "invalid params: the id of the task is required"
 
 ENDED = "the task has ended: it can be read, but not subscribed to"
+
+MAX_LARGE_STREAM_DURATION = timedelta(seconds=30)
+"""Longest stream about the message of a large request, which stays in memory until then; the caller resubscribes."""
 
 OK = 200
 
@@ -67,15 +70,17 @@ class Tasks:
         self,
         *,
         register: TaskRegister,
+        access: TaskAccess,
         queued: QueuedTasks,
+        answers: AgentAnswers,
         webhooks: Webhooks,
-        route_cache: RouteCache,
         clock: Clock,
     ) -> None:
         self._register = register
+        self._access = access
         self._queued = queued
+        self._answers = answers
         self._webhooks = webhooks
-        self._route_cache = route_cache
         self._clock = clock
 
     async def admit(
@@ -91,14 +96,14 @@ class Tasks:
             return None
         fault = references.fault or await self._webhooks.find_fault(references.webhooks)
         if fault:
-            raise build_fault(envelope.body, envelope.method, fault)
+            raise build_fault(envelope, fault)
         if not references.task_ids:
             return None
         found = await self._find(incoming.target, references.task_ids, route)
-        caller = _get_owner(incoming)
-        visible = {id_: self._may_see(caller, task.owner) for id_, task in found.items()}
+        caller = get_owner(incoming)
+        visible = {id_: self._access.may_see(caller, task.owner) for id_, task in found.items()}
         if not rules.may_use(envelope.method, caller, references.task_ids, visible):
-            return answer_error(envelope.body, envelope.method, TASK_NOT_FOUND)
+            return answer_error(envelope, TASK_NOT_FOUND)
         id_ = references.task_ids[0]
         message = found[id_].message if id_ in found else None
         if message is None or not envelope.is_json_rpc:
@@ -117,10 +122,10 @@ class Tasks:
         if operation is Operation.LIST_TASKS:
             return await self._list(incoming, envelope)
         if operation is None or operation is Operation.GET_EXTENDED_CARD:
-            return answer_error(envelope.body, envelope.method, UNSUPPORTED_OPERATION)
+            return answer_error(envelope, UNSUPPORTED_OPERATION)
         if not envelope.references.task_ids:
-            raise build_fault(envelope.body, envelope.method, NO_TASK_ID)
-        return answer_error(envelope.body, envelope.method, TASK_NOT_FOUND)
+            raise build_fault(envelope, NO_TASK_ID)
+        return answer_error(envelope, TASK_NOT_FOUND)
 
     async def present(
         self, receipt: QueueReceipt, incoming: IncomingMessage, envelope: Envelope, deadline: Deadline | None
@@ -133,13 +138,11 @@ class Tasks:
             return receipt
         known = find_method(envelope.method)
         if known is not None and known.operation is Operation.SEND_STREAMING_MESSAGE:
-            chunks = self._queued.follow(
-                incoming.target, receipt.queue_id, request=envelope.body, method=envelope.method, deadline=deadline
-            )
+            chunks = self._follow(envelope, incoming.target, receipt.queue_id, receipt.queue_id, deadline)
             stream = Stream(status=OK, headers=STREAM_HEADERS, chunks=chunks)
             return AnswerReceipt(answer=stream, agent_time=timedelta())
         result = await self._show_receipt(receipt, incoming.target, envelope)
-        return replace(receipt, response=responses.build_response(envelope.body, "result", result))
+        return replace(receipt, response=responses.build_response(responses.read_id(envelope.body), "result", result))
 
     def check_room(self, incoming: IncomingMessage, envelope: Envelope) -> None:
         """Raise `AgentBusy` if a message could be stored, but its stream could not be served."""
@@ -148,19 +151,8 @@ class Tasks:
             self._queued.check_room(incoming.target)
 
     async def receive(self, incoming: IncomingMessage, envelope: Envelope, answer: Answer | Stream) -> Answer | Stream:
-        """Return what the caller receives of an answer of an agent.
-
-        The task in an answer to a message is noted before the caller learns of it. A list of tasks keeps those that
-        the caller may see. Raises `Unavailable` if they cannot be found.
-        """
-        known = find_method(envelope.method)
-        if known is None:
-            return answer
-        if known.operation in MESSAGE_OPERATIONS:
-            return await self._note_answer(incoming, answer)
-        if known.operation is Operation.LIST_TASKS and not rules.sees_all(_get_owner(incoming)):
-            return await self._filter_list(incoming, envelope, answer)
-        return answer
+        """Return what the caller receives of an answer of an agent (`AgentAnswers.receive`)."""
+        return await self._answers.receive(incoming, envelope, answer)
 
     # Requests about queued messages ──────────────────────────────────────────
 
@@ -170,50 +162,55 @@ class Tasks:
         known = find_method(envelope.method)
         if known is None or known.operation in MESSAGE_OPERATIONS:
             return None
-        body, method = envelope.body, envelope.method
+        dialect = choose_dialect(envelope)
         if known.operation in PUSH_OPERATIONS:
-            return answer_error(body, method, responses.PUSH_NOTIFICATION_NOT_SUPPORTED)
+            return answer_error(envelope, responses.PUSH_NOTIFICATION_NOT_SUPPORTED)
         if known.operation is Operation.SUBSCRIBE_TO_TASK:
-            return self._subscribe(envelope, message, id_, known.dialect, deadline)
+            return self._subscribe(envelope, message, id_, deadline)
         keeps_agent_id = route.mode is not DeliveryMode.POLL
         if known.operation is Operation.CANCEL_TASK:
             cancelled = await self._queued.cancel(message)
             if cancelled is None:
-                return answer_error(body, method, responses.TASK_NOT_CANCELABLE)
-            return answer_result(body, await self._queued.show(cancelled, known.dialect, id_=id_))
-        task = await self._queued.show(message, known.dialect, id_=id_, keeps_agent_id=keeps_agent_id)
-        return answer_result(body, views.limit_history(task, _read_history_length(body), known.dialect))
+                return answer_error(envelope, responses.TASK_NOT_CANCELABLE)
+            return answer_result(envelope, await self._queued.show(cancelled, dialect, id_=id_))
+        task = await self._queued.show(message, dialect, id_=id_, keeps_agent_id=keeps_agent_id)
+        return answer_result(envelope, views.limit_history(task, _read_history_length(envelope.body), known.dialect))
 
     def _subscribe(
-        self, envelope: Envelope, message: QueuedMessage, id_: str, dialect: Dialect, deadline: Deadline | None
+        self, envelope: Envelope, message: QueuedMessage, id_: str, deadline: Deadline | None
     ) -> Answer | Stream:
         """Return the stream of a message. A client of 1.0 subscribes to no task that has ended."""
-        if message.state not in OPEN_STATES and dialect is Dialect.CURRENT:
-            return answer_error(envelope.body, envelope.method, UNSUPPORTED_OPERATION, ENDED)
+        if message.state not in OPEN_STATES and choose_dialect(envelope) is Dialect.CURRENT:
+            return answer_error(envelope, UNSUPPORTED_OPERATION, ENDED)
         self._queued.check_room(message.target_id)
-        chunks = self._queued.follow(
-            message.target_id,
-            message.id,
-            request=envelope.body,
-            method=envelope.method,
-            id_=id_,
-            deadline=deadline,
-        )
+        chunks = self._follow(envelope, message.target_id, message.id, id_, deadline)
         return Stream(status=OK, headers=STREAM_HEADERS, chunks=chunks)
+
+    def _follow(
+        self, envelope: Envelope, target: WorkspaceId, queue_id: str, task_id: str, deadline: Deadline | None
+    ) -> AsyncGenerator[bytes, None]:
+        subscription = Subscription(
+            target_id=target,
+            queue_id=queue_id,
+            task_id=task_id,
+            request_id=responses.read_id(envelope.body),
+            dialect=choose_dialect(envelope),
+        )
+        return self._queued.follow(subscription, deadline=_limit_deadline(envelope, deadline))
 
     async def _list(self, incoming: IncomingMessage, envelope: Envelope) -> Answer:
         try:
             query = lists.parse_query(get_object(strict_json.parse(envelope.body), "params"))
         except lists.InvalidQueryError as invalid:
-            raise build_fault(envelope.body, envelope.method, f"invalid params: {invalid}") from None
-        caller, dialect = _get_owner(incoming), read_dialect(envelope.method)
-        workspaces = self._list_workspaces(caller)
+            raise build_fault(envelope, f"invalid params: {invalid}") from None
+        caller, dialect = get_owner(incoming), choose_dialect(envelope)
+        workspaces = self._access.list_workspaces(caller)
         page = await self._queued.list_tasks(incoming.target, caller, workspaces, query, dialect)
-        return answer_result(envelope.body, page)
+        return answer_result(envelope, page)
 
     async def _show_receipt(self, receipt: QueueReceipt, target: WorkspaceId, envelope: Envelope) -> JsonObject:
         """Return the task of a receipt: as it is now, if the same message had been accepted before."""
-        dialect = read_dialect(envelope.method)
+        dialect = choose_dialect(envelope)
         if receipt.earlier_state is not None:
             message = (await self._queued.find(target, [receipt.queue_id])).get(receipt.queue_id)
             if message is not None:
@@ -243,82 +240,13 @@ class Tasks:
                 found[id_] = _FoundTask(owner, message)
         return found
 
-    def _may_see(self, caller: TaskOwner, owner: TaskOwner) -> bool:
-        route = None if owner.workspace_id is None else self._route_cache.get(owner.workspace_id)
-        return rules.may_see(caller, owner, None if route is None else route.org_id)
 
-    def _list_workspaces(self, caller: TaskOwner) -> Sequence[WorkspaceId]:
-        """Return the workspaces whose tasks the token of an organisation sees."""
-        return () if caller.org_id is None else self._route_cache.list_organisation(WorkspaceId(caller.org_id))
-
-    # Answers of agents ───────────────────────────────────────────────────────
-
-    async def _note_answer(self, incoming: IncomingMessage, answer: Answer | Stream) -> Answer | Stream:
-        if isinstance(answer, Stream):
-            return replace(answer, chunks=self._note_stream(incoming, answer.chunks))
-        if answer.status < FIRST_ERROR:
-            task = await run_by_size(len(answer.body), find_task, answer.body)
-            if task is not None:
-                await self._note(incoming, task)
-        return answer
-
-    async def _note_stream(
-        self, incoming: IncomingMessage, chunks: AsyncGenerator[bytes, None]
-    ) -> AsyncGenerator[bytes, None]:
-        """Yield a stream unchanged; its task is noted before the chunk that tells of it is passed on."""
-        finder = TaskFinder()
-        try:
-            async for chunk in chunks:
-                if finder.is_searching and (task := finder.feed(chunk)) is not None:
-                    await self._note(incoming, task)
-                yield chunk
-        finally:
-            await chunks.aclose()
-
-    async def _note(self, incoming: IncomingMessage, task: AnsweredTask) -> None:
-        await self._register.note(
-            NewTask(
-                target_id=incoming.target,
-                task_id=task.id,
-                owner=_get_owner(incoming),
-                context_id=task.context_id,
-            )
-        )
-
-    async def _filter_list(self, incoming: IncomingMessage, envelope: Envelope, answer: Answer | Stream) -> Answer:
-        """Return a list of tasks with those that the caller may see; an unreadable one is not passed on."""
-        if isinstance(answer, Stream):
-            await answer.chunks.aclose()
-            return answer_error(envelope.body, envelope.method, INVALID_AGENT_RESPONSE)
-        if answer.status >= FIRST_ERROR:
-            return answer
-        try:
-            response = await run_by_size(len(answer.body), strict_json.parse, answer.body)
-        except strict_json.InvalidJson:
-            response = None
-        if isinstance(response, dict) and "result" not in response and "error" in response:
-            return answer
-        tasks = lists.find_tasks(response.get("result")) if isinstance(response, dict) else None
-        if tasks is None:
-            return answer_error(envelope.body, envelope.method, INVALID_AGENT_RESPONSE)
-        caller = _get_owner(incoming)
-        known = await self._register.find(incoming.target, lists.list_ids(tasks))
-        visible = {id_ for id_, task in known.items() if self._may_see(caller, task.owner)}
-        params = get_object(strict_json.parse(envelope.body), "params")
-        context_id = params.get("contextId")
-        owned = await self._register.count(
-            incoming.target,
-            caller,
-            self._list_workspaces(caller),
-            context_id if isinstance(context_id, str) and "\0" not in context_id else None,
-        )
-        kept = {**response, "result": lists.keep_visible(response["result"], visible, most=owned)}
-        return replace(answer, body=strict_json.dump(kept))
-
-
-def _get_owner(incoming: IncomingMessage) -> TaskOwner:
-    """Return the owner of what a caller makes."""
-    return TaskOwner(incoming.caller, incoming.caller_org_id)
+def _limit_deadline(envelope: Envelope, deadline: Deadline | None) -> Deadline | None:
+    """Return when a stream ends at the latest: soon, if its request occupies memory for which others wait."""
+    if len(envelope.body) <= SMALL_BODY_BYTES:
+        return deadline
+    at = asyncio.get_running_loop().time() + MAX_LARGE_STREAM_DURATION.total_seconds()
+    return deadline if deadline is not None and deadline.at <= at else Deadline(at, MAX_LARGE_STREAM_DURATION)
 
 
 def _read_history_length(body: bytes) -> object:

@@ -108,6 +108,12 @@ class TaskTransaction:
             row.id: (MessageState(row.state), row.lease_generation) for row in await self._connection.execute(query)
         }
 
+    async def find_messages(self, target: WorkspaceId, ids: Sequence[str]) -> dict[str, QueuedMessage]:
+        """Return messages of a target without their bodies, but with their answers."""
+        query = _SELECT_ANSWERED.where(_M.target_id == target, _M.id.in_(list(ids)))
+        found = [message_from_row(row) for row in await self._connection.execute(query)]
+        return {message.id: message for message in found}
+
     async def list_messages(
         self, target: WorkspaceId, caller: TaskOwner, org_workspaces: Sequence[WorkspaceId], query: TaskListQuery
     ) -> tuple[list[QueuedMessage], int]:
@@ -117,12 +123,8 @@ class TaskTransaction:
         if query.before is not None:
             conditions.append(_M.seq < query.before)
         fits = sa.func.octet_length(_M.answer_body) <= MAX_LISTED_ANSWER_BYTES
-        columns = [column for column in MESSAGE_COLUMNS if column.name not in {"body", "answer_body"}]
-        page = sa.select(
-            *columns,
-            sa.literal_column("''::bytea").label("body"),
-            sa.case((fits, _M.answer_body)).label("answer_body"),
-        )
+        columns = [column for column in _COLUMNS if column.name != "answer_body"]
+        page = sa.select(*columns, _NO_BODY, sa.case((fits, _M.answer_body)).label("answer_body"))
         page = page.where(*conditions).order_by(_M.seq.desc()).limit(query.page_size + 1)
         return [message_from_row(row) for row in await self._connection.execute(page)], total
 
@@ -204,6 +206,13 @@ def _build_note() -> CompiledStatement:
 
 
 _NOTE = _build_note()
+
+_NO_BODY: sa.ColumnElement[bytes] = sa.literal_column("''::bytea").label("body")
+
+_COLUMNS = [column for column in MESSAGE_COLUMNS if column.name != "body"]
+
+_SELECT_ANSWERED = sa.select(*_COLUMNS, _NO_BODY)
+"""Selects messages without their bodies."""
 
 _STATE = sa.func.coalesce(
     _M.answer_state,

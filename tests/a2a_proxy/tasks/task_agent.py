@@ -29,6 +29,8 @@ class TaskAgent(EchoAgent):
     """The caller of each request, as the plane tells it."""
     task_id: str = ""
     """The id of the next tasks; without it each one gets a new id."""
+    lists_as: str = ""
+    """How it answers a list of its tasks, if not with the list: by a `stream`, a `text`, or an `error`."""
 
     async def reply(self, request: web.Request, message: dict[str, Any]) -> web.StreamResponse:
         method = message["method"]
@@ -39,10 +41,22 @@ class TaskAgent(EchoAgent):
         if method in {"message/send", "SendMessage"}:
             return self._answer(message, self._wrap(message, self._start_task()))
         if method in {"tasks/list", "ListTasks"}:
+            if self.lists_as:
+                return await self._answer_without_list(request, message)
             tasks = [_build_task(id_) for id_ in self.task_ids]
             result = {"tasks": tasks, "totalSize": len(tasks), "pageSize": 50, "nextPageToken": "more"}
             return self._answer(message, result)
         return self._answer(message, {**_build_task(message["params"]["id"]), "history": []})
+
+    async def _answer_without_list(self, request: web.Request, message: dict[str, Any]) -> web.StreamResponse:
+        match self.lists_as:
+            case "stream":
+                return await self.stream(request, message)
+            case "text":
+                return web.Response(text="tasks")
+            case _:
+                error = {"code": -32601, "message": "no lists"}
+                return web.json_response({"jsonrpc": "2.0", "id": message["id"], "error": error})
 
     async def stream(self, request: web.Request, message: dict[str, Any]) -> web.StreamResponse:
         id_ = self._start_task()

@@ -188,6 +188,18 @@ async def test_a_list_holds_the_tasks_of_the_caller_only(agent, one, two, admin,
     assert all_["totalSize"] == 3
 
 
+async def test_a_list_that_cannot_be_filtered_is_not_passed_on(agent, one, admin):
+    agent.lists_as = "stream"
+    assert (await one.call("tasks/list"))["error"]["code"] == -32006
+    assert (await admin.open_stream("tasks/list")).call_id
+
+    agent.lists_as = "text"
+    answer = await one.call("ListTasks")
+    assert (answer["error"]["code"], answer["error"]["data"][0]["reason"]) == (-32006, "INVALID_AGENT_RESPONSE")
+    agent.lists_as = "error"
+    assert (await one.call("ListTasks"))["error"] == {"code": -32601, "message": "no lists"}
+
+
 @pytest.mark.parametrize("id_", ["x" * 1001, 7, ["x"], "a\0b"], ids=["long", "number", "list", "NUL"])
 async def test_an_id_that_no_task_can_have_is_refused(agent, one, id_):
     refused = (await one.request("tasks/get", id=id_)).refused

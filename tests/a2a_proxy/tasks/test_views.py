@@ -50,7 +50,7 @@ def test_any_answer_becomes_a_task_with_an_id_a_context_and_a_state(answer, resu
         assert task["contextId"]
         assert task["status"]["state"]
         for event in (events.build_beginning(task, dialect), *events.build_end(task, dialect)):
-            assert events.render_event(b'{"id":1}', event).startswith(b"data: {")
+            assert events.render_event(b"1", event).startswith(b"data: {")
 
 
 @pytest.mark.parametrize("state", MessageState)
