@@ -34,7 +34,15 @@ CANCELLED = "cancelled by its sender"
 class QueuedTasks:
     """Shows queued messages as tasks."""
 
-    def __init__(self, queue: QueueStore, store: TaskStore, watch: QueueWatch) -> None:
+    def __init__(
+        self,
+        queue: QueueStore,
+        store: TaskStore,
+        watch: QueueWatch,
+        *,
+        keepalive_interval: timedelta = KEEPALIVE_INTERVAL,
+    ) -> None:
+        self._keepalive_interval = keepalive_interval
         self._queue = queue
         self._store = store
         self._watch = watch
@@ -124,7 +132,7 @@ class QueuedTasks:
 
     async def _wait(self, watcher: Watcher, deadline: Deadline | None) -> bool:
         """Wait for a change, at most as long as the stream may be silent; returns whether there is one."""
-        within = KEEPALIVE_INTERVAL
+        within = self._keepalive_interval
         if deadline is not None:
             left = timedelta(seconds=deadline.at - asyncio.get_running_loop().time())
             if left <= timedelta():

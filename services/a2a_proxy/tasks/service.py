@@ -9,7 +9,6 @@ from datetime import timedelta
 from molecule_a2a.errors import TASK_NOT_FOUND, UNSUPPORTED_OPERATION
 from molecule_a2a.methods import find_method
 from molecule_a2a.model import Dialect, Operation
-from services.a2a_proxy.body_budget import SMALL_BODY_BYTES
 from services.a2a_proxy.json_values import get_object
 from services.a2a_proxy.model import (
     NO_REFERENCES,
@@ -46,9 +45,6 @@ STREAM_HEADERS = {"content-type": "text/event-stream"}
 NO_TASK_ID = "invalid params: the id of the task is required"
 
 ENDED = "the task has ended: it can be read, but not subscribed to"
-
-MAX_LARGE_STREAM_DURATION = timedelta(seconds=30)
-"""Longest stream about the message of a large request, which stays in memory until then; the caller resubscribes."""
 
 OK = 200
 
@@ -196,7 +192,8 @@ class Tasks:
             request_id=responses.read_id(envelope.body),
             dialect=choose_dialect(envelope),
         )
-        return self._queued.follow(subscription, deadline=_limit_deadline(envelope, deadline))
+        now = asyncio.get_running_loop().time()
+        return self._queued.follow(subscription, deadline=rules.limit_stream(len(envelope.body), deadline, now=now))
 
     async def _list(self, incoming: IncomingMessage, envelope: Envelope) -> Answer:
         try:
@@ -239,14 +236,6 @@ class Tasks:
                 owner = found[id_].owner if id_ in found else TaskOwner(message.caller_id, message.caller_org_id)
                 found[id_] = _FoundTask(owner, message)
         return found
-
-
-def _limit_deadline(envelope: Envelope, deadline: Deadline | None) -> Deadline | None:
-    """Return when a stream ends at the latest: soon, if its request occupies memory for which others wait."""
-    if len(envelope.body) <= SMALL_BODY_BYTES:
-        return deadline
-    at = asyncio.get_running_loop().time() + MAX_LARGE_STREAM_DURATION.total_seconds()
-    return deadline if deadline is not None and deadline.at <= at else Deadline(at, MAX_LARGE_STREAM_DURATION)
 
 
 def _read_history_length(body: bytes) -> object:

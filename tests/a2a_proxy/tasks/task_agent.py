@@ -117,10 +117,11 @@ class Caller:
         """Return the first frame of the answer to a body."""
         return await self.gateway.next(await self.open(body, headers=headers))
 
-    async def open(self, body: bytes, *, headers: dict[str, str] | None = None) -> int:
+    async def open(self, body: bytes, *, headers: dict[str, str] | None = None, x_timeout: str = "") -> int:
         """Begin a call; returns its number."""
         call_id = uuid4().int >> 66
-        await self.gateway.open(call_id, body, sender=self.identity, target=self.target, headers=headers or {})
+        fields = {"headers": headers or {}, "timeout": x_timeout}
+        await self.gateway.open(call_id, body, sender=self.identity, target=self.target, **fields)
         return call_id
 
     async def start_task(self, method: str = "message/send", **message: Any) -> str:
@@ -128,10 +129,10 @@ class Caller:
         result = (await self.call(method, message=build_message(**message)))["result"]
         return result.get("task", result)["id"]
 
-    async def open_stream(self, method: str, **params: Any) -> "EventStream":
+    async def open_stream(self, method: str, *, x_timeout: str = "", **params: Any) -> "EventStream":
         """Begin a streamed call; its first frame is the head of a stream."""
         body = json.dumps({"jsonrpc": "2.0", "id": "r-1", "method": method, "params": params}).encode()
-        call_id = await self.open(body)
+        call_id = await self.open(body, x_timeout=x_timeout)
         head = (await self.gateway.next(call_id)).head
         assert (head.status, head.headers["content-type"]) == (200, "text/event-stream"), head
         return EventStream(self.gateway, call_id)

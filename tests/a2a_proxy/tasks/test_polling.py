@@ -361,6 +361,14 @@ async def test_an_acknowledgement_is_never_missed_while_a_stream_opens(agent, on
         assert state == "completed"
 
 
+async def test_a_stream_lasts_no_longer_than_its_caller_waits(agent, one):
+    stream = await one.open_stream("message/stream", x_timeout="1", message=build_message())
+    first = await stream.next()
+
+    assert (first["status"]["state"], await stream.next()) == ("submitted", None)
+    assert stream.is_interrupted
+
+
 async def test_streams_end_when_the_service_stops(proxy, agent, one):
     stream = await one.open_stream("message/stream", message=build_message())
     await stream.next()

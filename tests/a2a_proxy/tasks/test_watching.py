@@ -1,7 +1,7 @@
 """Tests that streams are woken by every change, without looking more often than once a second."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import ExitStack
 from datetime import timedelta
 
@@ -11,10 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from molecule_a2a.model import Dialect
 from services.a2a_proxy.app import service
 from services.a2a_proxy.errors import AgentBusy
-from services.a2a_proxy.model import StreamInterrupted, WorkspaceId
+from services.a2a_proxy.model import Deadline, StreamInterrupted, WorkspaceId
 from services.a2a_proxy.queue import rules
 from services.a2a_proxy.queue.model import LeaseKind, MessageState
 from services.a2a_proxy.queue.store.transaction import QueueStore
+from services.a2a_proxy.tasks.events import KEEPALIVE
 from services.a2a_proxy.tasks.model import Subscription
 from services.a2a_proxy.tasks.queued_tasks import QueuedTasks
 from services.a2a_proxy.tasks.store import TaskStore
@@ -116,6 +117,26 @@ async def test_the_watchers_of_a_workspace_and_of_all_are_limited(store):
         with pytest.raises(AgentBusy):
             watch.check_room(new_id())
     watch.check_room(target)
+
+
+async def test_a_silent_stream_sends_comments_and_ends_at_its_deadline(queue, store, watch):
+    target = new_id()
+    id_ = await add_message(queue, target)
+    subscription = Subscription(target_id=target, queue_id=id_, task_id=id_, request_id=b"1", dialect=Dialect.LEGACY)
+    deadline = Deadline(asyncio.get_running_loop().time() + 0.5, timedelta(seconds=0.5))
+    tasks = QueuedTasks(queue, store, watch, keepalive_interval=timedelta(seconds=0.1))
+
+    stream = tasks.follow(subscription, deadline=deadline)
+
+    assert (await anext(stream)).startswith(b"data: ")
+    assert [await anext(stream) for _ in range(2)] == [KEEPALIVE] * 2
+    with pytest.raises(StreamInterrupted):
+        await _read_to_end(stream)
+
+
+async def _read_to_end(stream: AsyncGenerator[bytes, None]) -> None:
+    async for event in stream:
+        assert event == KEEPALIVE
 
 
 async def test_a_message_that_is_erased_ends_its_stream(queue, engine, store, watch):
