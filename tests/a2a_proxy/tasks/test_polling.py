@@ -10,9 +10,11 @@ import pytest
 from protos.registry.v1 import registry_pb2 as pb
 from services.a2a_proxy.queue import rules as queue_rules
 from services.a2a_proxy.queue.model import LeaseKind, MessageState
+from services.a2a_proxy.tasks.watching import MAX_WATCHERS_PER_TARGET
 from services.chassis import clients
 from tests.a2a_proxy.fake_gateway import ADMIN, TARGET, open_exchange
 from tests.a2a_proxy.queue.polling_agent import PollingAgent
+from tests.a2a_proxy.queue.queue_agents import list_queued
 from tests.a2a_proxy.queue.queue_steps import change, get, set_columns
 from tests.a2a_proxy.running_proxy import RunningProxy, run_replica
 from tests.a2a_proxy.tasks.task_agent import Caller, build_message, org_token, workspace
@@ -180,6 +182,17 @@ async def test_nobody_else_reads_cancels_or_follows_the_task(agent, one, two, ga
     for identity in (ADMIN, org_token(ORG)):
         assert not await Caller(gateway, identity).is_refused("tasks/get", id=id_)
     assert await Caller(gateway, org_token(str(uuid4()))).is_refused("tasks/get", id=id_)
+
+
+async def test_a_message_is_a_task_of_its_own_target_only(proxy, agent, one, gateway):
+    proxy.registry.set_workspace(TWO, delivery_mode=pb.DELIVERY_MODE_POLL)
+    id_ = await one.start_task()
+
+    elsewhere = Caller(gateway, workspace(ONE), target=TWO)
+
+    assert await elsewhere.is_refused("tasks/get", id=id_)
+    assert await elsewhere.is_refused("tasks/cancel", id=id_)
+    assert (await elsewhere.call("ListTasks"))["result"]["tasks"] == []
 
 
 async def test_the_tokens_of_an_organisation_share_their_tasks(agent, one, gateway):
@@ -359,6 +372,17 @@ async def test_an_acknowledgement_is_never_missed_while_a_stream_opens(agent, on
         async with asyncio.timeout(10):
             state, _ = await asyncio.gather(follow(), end())
         assert state == "completed"
+
+
+async def test_a_streamed_message_is_refused_before_it_is_stored_if_it_could_not_be_followed(proxy, agent, one):
+    id_ = await one.start_task()
+    for _ in range(MAX_WATCHERS_PER_TARGET):
+        await (await one.open_stream("tasks/resubscribe", id=id_)).next()
+
+    refused = (await one.request("message/stream", message=build_message())).refused
+
+    assert refused.reason == "AGENT_BUSY"
+    assert len(await list_queued(proxy)) == 1
 
 
 async def test_a_stream_lasts_no_longer_than_its_caller_waits(agent, one):
