@@ -34,6 +34,11 @@
 | `event_reader`        | missed events, then current ones, for one client                           |      |
 | `live_event`          | an event as frames of event streams and WebSockets                         | pure |
 | `exchange`            | messages over one stream to each A2A proxy                                 |      |
+| `message_request`     | admits a message: its caller, its body, and the call to the proxy          |      |
+| `message_reply`       | sends the reply to a message, in one of its forms                          |      |
+| `rest_call`           | a call of the HTTP+JSON binding of A2A: its request and its reply          |      |
+| `rest_errors`         | errors in the form of the HTTP+JSON binding                                |      |
+| `event_memory`        | limits the memory of incomplete events of converted streams                |      |
 | `file_transfers`      | chat files, one stream to the A2A proxy for each                           |      |
 | `agent_cards`         | agent cards for clients of the plane                                       | pure |
 | `card_addresses`      | hides the addresses of agents in what their cards say                      | pure |
@@ -46,6 +51,7 @@
 | `snippets/`           | programs that agents receive as text                                       |      |
 | `documentation`       | the OpenAPI document from the declarations of the routes                   | pure |
 | `documentation_texts` | texts and parameter schemas that operations of the document share          | pure |
+| `rest_documentation`  | the HTTP+JSON binding of A2A in the OpenAPI document                       | pure |
 | `examples`            | examples of requests and answers, from their schemas                       | pure |
 | `readiness`           | health checks of the services                                              |      |
 | `metrics`             | metrics for Prometheus                                                     |      |

@@ -37,7 +37,6 @@ def build_request(text):
     return ParseDict({"message": message, "configuration": configuration}, pb.SendMessageRequest())
 
 
-@pytest.mark.covers("A2A-03")
 async def test_the_official_client_sends_streams_reads_lists_and_cancels(empty_plane, rest_url):
     async with httpx.AsyncClient(headers={**empty_plane.admin, "A2A-Version": "1.0"}, timeout=30) as http:
         client = RestTransport(http, build_card(rest_url, "HTTP+JSON"), rest_url)

@@ -11,7 +11,7 @@ from a2a.server.events import EventQueue
 from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.server.routes import create_jsonrpc_routes, create_rest_routes
 from a2a.server.tasks import InMemoryPushNotificationConfigStore, InMemoryTaskStore, TaskUpdater
-from a2a.types import AgentCapabilities, AgentCard, AgentInterface, AgentSkill, Part, Task, TaskState, TaskStatus
+from a2a.types import AgentCapabilities, AgentCard, AgentInterface, AgentSkill, Task, TaskState, TaskStatus
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -149,10 +149,6 @@ class RestAgent:
             has_begun = step.has_begun
             for frame in step.frames:
                 yield frame
-
-
-def text_part(text: str) -> Part:
-    return Part(text=text)
 
 
 def parse_events(text: str) -> list[tuple[str, Any]]:

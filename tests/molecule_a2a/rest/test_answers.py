@@ -93,7 +93,6 @@ def test_an_http_status_that_says_more_than_the_code_is_kept(code, http, status)
     assert rendered.body["error"]["code"] == rendered.status
 
 
-@pytest.mark.covers("A2A-24")
 def test_a_refusal_of_the_plane_keeps_its_status_and_members():
     members = {"error": "workspace agent busy", "busy": True, "retry_after": 30}
     rendered = render_refusal(members, http=503, reason="AGENT_BUSY", dialect=CURRENT)

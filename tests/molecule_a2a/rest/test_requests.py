@@ -193,7 +193,6 @@ def test_the_last_of_repeated_parameters_counts_and_an_empty_one_is_absent():
     assert build_query({"historyLength": None}, Operation.GET_TASK) == ""
 
 
-@pytest.mark.covers("A2A-04")
 @pytest.mark.parametrize(
     ("path", "header", "query", "is_served"),
     [

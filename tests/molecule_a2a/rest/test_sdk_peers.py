@@ -41,7 +41,6 @@ async def send(transport, text="wait", parts=None):
     return answer.task
 
 
-@pytest.mark.covers("A2A-03")
 async def test_a_client_sends_a_message_and_reads_and_cancels_its_task(transport):
     task = await send(transport, parts=PARTS)
     assert task.status.state == WAITING
