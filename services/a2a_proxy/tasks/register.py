@@ -82,7 +82,8 @@ class TaskRegister:
             async with self._store.begin_single() as tx:
                 stored = await tx.find(target, missing)
             for id_, known in stored.items():
-                self._cache((target, id_), known, 0.0)
+                if known.queue_id is None:  # a further answer may name another message
+                    self._cache((target, id_), known, 0.0)
             found |= stored
         return found
 

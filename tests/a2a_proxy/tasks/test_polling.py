@@ -134,6 +134,19 @@ async def test_an_answered_task_keeps_its_members_under_the_id_of_the_message(ag
     assert own_id == {**ANSWERED_TASK, "id": "the-agent's"}
 
 
+async def test_the_id_of_the_agent_shows_its_last_answer_to_the_owner(proxy, agent, one, two):
+    for state in ("working", "input-required"):
+        await one.call("message/send", message=build_message())
+        await acknowledge(agent, result={**ANSWERED_TASK, "status": {"state": state}})
+        assert (await one.call("tasks/get", id="the-agent's"))["result"]["status"]["state"] == state
+
+    await two.call("message/send", message=build_message())
+    await acknowledge(agent, result={**ANSWERED_TASK, "status": {"state": "failed"}})
+
+    assert (await one.call("tasks/get", id="the-agent's"))["result"]["status"]["state"] == "input-required"
+    assert await two.is_refused("tasks/get", id="the-agent's")
+
+
 async def test_a_failure_is_told_with_its_text(proxy, agent, one):
     for _ in range(4):
         await one.call("message/send", message=build_message())
