@@ -141,7 +141,7 @@ class TaskRegister:
 
 def _find_new_task(message: QueuedMessage) -> NewTask | None:
     """Return the task that an agent answered a message with."""
-    if message.state is not MessageState.COMPLETED or message.answer_body is None or message.answer_state is None:
+    if message.state is not MessageState.COMPLETED or message.answer_body is None:
         return None
     task = find_task(message.answer_body)
     if task is None:
