@@ -22,7 +22,7 @@ REST = "HTTP+JSON"
 BINDING_PATHS = {JSONRPC: "", REST: "/rest"}
 """Where the plane serves each binding, below the A2A address of a workspace."""
 
-SERVED_BINDINGS = (JSONRPC,)
+SERVED_BINDINGS = (JSONRPC, REST)
 """The bindings that cards offer, in this order."""
 
 SERVED_DIALECTS = (Dialect.CURRENT, Dialect.LEGACY)
