@@ -1,4 +1,4 @@
-"""Converts messages and answers between the dialects of A2A, as bytes."""
+"""Converts messages and answers between the dialects and bindings of A2A, as bytes."""
 
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -10,9 +10,12 @@ from molecule_a2a.event_streams import EventReader, EventTooLarge, StreamEvent, 
 from molecule_a2a.methods import STREAMING_OPERATIONS
 from molecule_a2a.model import AnswerConversion, Dialect, JsonObject
 from molecule_a2a.requests import convert_request
-from molecule_a2a.streams import convert_frame
-from services.a2a_proxy.dispatch_plan import DispatchPlan
-from services.a2a_proxy.model import Answer
+from molecule_a2a.rest.agent_answers import read_answer, read_event
+from molecule_a2a.rest.agent_requests import build_agent_request
+from molecule_a2a.rest.model import AgentRequest, RestEvent
+from molecule_a2a.streams import StreamStep, convert_frame
+from services.a2a_proxy.dispatch_plan import JSONRPC, DispatchPlan
+from services.a2a_proxy.model import Answer, Push
 from services.chassis import strict_json
 
 MAX_EVENT_BYTES = 10 * 1024 * 1024
@@ -29,9 +32,14 @@ class ConvertedMessage:
     """A request for the agent, and what the conversion of its answer needs."""
 
     body: bytes
+    push: Push
+    method: str = "POST"
+    """The HTTP method."""
     answer: AnswerConversion
     request_id: object
     """The id of the JSON-RPC request, for errors that the plane finds in the answer."""
+    rest: AgentRequest | None = None
+    """What the agent is asked by HTTP+JSON; `None` for an agent of JSON-RPC."""
 
 
 def convert_message(body: bytes, plan: DispatchPlan, *, entropy: bytes) -> ConvertedMessage | Answer:
@@ -40,20 +48,17 @@ def convert_message(body: bytes, plan: DispatchPlan, *, entropy: bytes) -> Conve
     The body is the complete request of a known method; `entropy` are 16 bytes.
     """
     request = strict_json.parse(body)
-    request_id = request.get("id")
+    convert = _build_rpc_message if plan.binding == JSONRPC else _build_rest_message
     try:
-        converted = convert_request(request, caller=plan.caller, agent=plan.agent, entropy=entropy)
+        return convert(request, plan, entropy)
     except ConversionFailed as failure:
-        return build_failure(failure, request_id, plan.caller)
-    return ConvertedMessage(
-        body=strict_json.dump(_add_tenant(converted.request, plan)),
-        answer=converted.answer,
-        request_id=request_id,
-    )
+        return build_failure(failure, request.get("id"), plan.caller)
 
 
 def convert_whole_answer(answer: Answer, message: ConvertedMessage) -> Answer:
     """Return an answer as its caller reads it. One that is neither JSON nor a success stays as it is."""
+    if message.rest is not None:
+        return _convert_rest_answer(answer, message, message.rest)
     if not answer.body:
         return answer
     try:
@@ -62,6 +67,10 @@ def convert_whole_answer(answer: Answer, message: ConvertedMessage) -> Answer:
         if answer.status >= FIRST_ERROR_STATUS:
             return answer
         return build_failure(failure, message.request_id, message.answer.caller)
+    return _build_answer(answer, converted, message)
+
+
+def _build_answer(answer: Answer, converted: JsonObject, message: ConvertedMessage) -> Answer:
     body = strict_json.dump(converted)
     headers = {name: value for name, value in answer.headers.items() if name != "content-encoding"}
     is_streamed = message.answer.operation in STREAMING_OPERATIONS and message.answer.caller is Dialect.LEGACY
@@ -98,20 +107,78 @@ class StreamConverter:
         if event.data is None:
             return render_event(None, event.other_lines)
         try:
-            step = convert_frame(_parse(event.data), self._message.answer, has_begun=self._has_begun)
+            step = self._convert_data(event)
         except ConversionFailed as failure:
             return self._fail(failure)
         self._has_begun, self.is_over = step.has_begun, step.is_last
         *first, last = step.frames or (None,)
         written = [render_event(strict_json.dump(frame)) for frame in first]
         if last is not None:
-            written.append(render_event(strict_json.dump(last), event.other_lines))
+            written.append(render_event(strict_json.dump(last), self._select_lines(event)))
         return b"".join(written)
+
+    def _select_lines(self, event: StreamEvent) -> tuple[bytes, ...]:
+        """Return the lines to keep. The types of events are those of HTTP+JSON: JSON-RPC has none."""
+        if self._message.rest is None:
+            return event.other_lines
+        return tuple(line for line in event.other_lines if not line.startswith(b"event"))
+
+    def _convert_data(self, event: StreamEvent) -> StreamStep:
+        data, rest = _parse(event.data or b""), self._message.rest
+        if rest is None:
+            return convert_frame(data, self._message.answer, has_begun=self._has_begun)
+        return read_event(RestEvent(data, _find_name(event)), request=rest, has_begun=self._has_begun)
 
     def _fail(self, failure: ConversionFailed) -> bytes:
         self.is_over = True
         error = _build_failure(failure, self._message.request_id, self._message.answer.caller)
         return render_event(strict_json.dump(error))
+
+
+def _build_rpc_message(request: JsonObject, plan: DispatchPlan, entropy: bytes) -> ConvertedMessage:
+    converted = convert_request(request, caller=plan.caller, agent=plan.agent, entropy=entropy)
+    return ConvertedMessage(
+        body=strict_json.dump(_add_tenant(converted.request, plan)),
+        push=plan.push,
+        answer=converted.answer,
+        request_id=request.get("id"),
+    )
+
+
+def _build_rest_message(request: JsonObject, plan: DispatchPlan, entropy: bytes) -> ConvertedMessage:
+    rest = build_agent_request(_add_tenant(request, plan), caller=plan.caller, agent=plan.agent, entropy=entropy)
+    base, _, base_query = plan.push.address.partition("?")
+    query = "&".join(part for part in (base_query, rest.http.query) if part)
+    address = base.rstrip("/") + rest.http.path + (f"?{query}" if query else "")
+    return ConvertedMessage(
+        body=b"" if rest.http.body is None else strict_json.dump(rest.http.body),
+        push=Push(address, plan.push.trusted),
+        method=rest.http.method,
+        answer=rest.answer,
+        request_id=rest.request_id,
+        rest=rest,
+    )
+
+
+def _convert_rest_answer(answer: Answer, message: ConvertedMessage, rest: AgentRequest) -> Answer:
+    """Return the JSON-RPC answer for an answer by HTTP+JSON; the status of an error is in its code."""
+    try:
+        body = _parse(answer.body) if answer.body else None
+    except ConversionFailed as failure:
+        if answer.status < FIRST_ERROR_STATUS:
+            return build_failure(failure, message.request_id, message.answer.caller)
+        body = None
+    try:
+        converted = read_answer(body, http=answer.status, request=rest)
+    except ConversionFailed as failure:
+        return build_failure(failure, message.request_id, message.answer.caller)
+    return _build_answer(replace(answer, status=HTTPStatus.OK), converted, message)
+
+
+def _find_name(event: StreamEvent) -> str:
+    """Return the type of an event; empty for the usual one."""
+    names = (line[6:].strip() for line in event.other_lines if line.startswith(b"event:"))
+    return next(names, b"").decode(errors="replace")
 
 
 def _parse(body: bytes) -> object:

@@ -10,7 +10,10 @@ from molecule_a2a.model import Dialect
 from services.a2a_proxy.model import AgentInterface, Push, Route
 
 JSONRPC = "JSONRPC"
-"""The binding in which agents are addressed."""
+REST = "HTTP+JSON"
+
+BINDINGS = (JSONRPC, REST)
+"""The bindings in which agents are reached, the preferred one first."""
 
 MAX_KNOWN_PLANS = 4096
 """Plans that are kept: the methods of an agent share few of them."""
@@ -23,6 +26,8 @@ class DispatchPlan:
     push: Push
     version: str
     """The A2A-Version header for the agent; empty for none."""
+    binding: str = JSONRPC
+    """The binding in which the agent is reached."""
     agent: Dialect
     """The dialect that the agent reads."""
     caller: Dialect
@@ -56,28 +61,34 @@ def plan_dispatch(route: Route, push: Push, *, method: str, version: str) -> Dis
 @lru_cache(MAX_KNOWN_PLANS)
 def _plan(interfaces: tuple[AgentInterface, ...], push: Push, known: Method, method: str, version: str) -> DispatchPlan:
     caller = (find_dialect(version) if version else None) or known.dialect
-    dialable = [one for one in interfaces if one.binding == JSONRPC and find_dialect(one.version) is not None]
+    dialable = [one for one in interfaces if one.binding in BINDINGS and find_dialect(one.version) is not None]
     interface = _choose_interface(dialable, known.dialect)
     if interface is None:
         agent, address, has_own_authority = known.dialect, push, False
     else:
         agent = find_dialect(interface.version) or known.dialect
         address, has_own_authority = _choose_address(dialable, push, interface)
+    binding = JSONRPC if interface is None else interface.binding
+    is_forwarded = binding == JSONRPC and agent is known.dialect
     return DispatchPlan(
         push=address,
-        version=_choose_version(method, version) if agent is known.dialect else agent.value,
+        version=_choose_version(method, version) if is_forwarded else agent.value,
+        binding=binding,
         agent=agent,
         caller=caller,
-        is_converted=not agent is known.dialect is caller,
+        is_converted=not is_forwarded or caller is not known.dialect,
         tenant="" if interface is None else interface.tenant,
         has_own_authority=has_own_authority,
     )
 
 
 def _choose_interface(dialable: list[AgentInterface], dialect: Dialect) -> AgentInterface | None:
-    """Return the first interface that serves a dialect, else the first of the other one; `None` without any."""
-    matching = (one for one in dialable if find_dialect(one.version) is dialect)
-    return next(matching, dialable[0] if dialable else None)
+    """Return the interface that needs the least conversion, of equal ones the first; `None` without any."""
+
+    def measure(interface: AgentInterface) -> tuple[int, bool]:
+        return BINDINGS.index(interface.binding), find_dialect(interface.version) is not dialect
+
+    return min(dialable, key=measure, default=None)
 
 
 def _choose_address(dialable: list[AgentInterface], push: Push, interface: AgentInterface) -> tuple[Push, bool]:

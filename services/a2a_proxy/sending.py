@@ -99,21 +99,22 @@ class Sender:
         stated = outgoing.headers.get(VERSION_HEADER, "")
         plan = plan_dispatch(route, push, method=outgoing.method, version=stated)
         if not plan.is_converted:
-            return await self._dispatch(outgoing, outgoing.body, route, plan)
+            return await self._dispatch(outgoing, route, plan, None)
         size = len(outgoing.body)
         message = await run_by_size(size, convert_message, outgoing.body, plan, entropy=os.urandom(16))
         if isinstance(message, Answer):
             return Answered(message)
-        result = await self._dispatch(outgoing, message.body, route, plan)
+        result = await self._dispatch(outgoing, route, plan, message)
         return Answered(await _convert(result.answer, message)) if isinstance(result, Answered) else result
 
     async def _dispatch(
-        self, outgoing: Outgoing, body: bytes, route: Route, plan: DispatchPlan
+        self, outgoing: Outgoing, route: Route, plan: DispatchPlan, converted: ConvertedMessage | None
     ) -> Answered | Busy | Failed:
         dispatch = Dispatch(
             target=route.workspace_id,
-            push=plan.push,
-            body=body,
+            push=plan.push if converted is None else converted.push,
+            method="POST" if converted is None else converted.method,
+            body=outgoing.body if converted is None else converted.body,
             headers=_set_version(outgoing.headers, plan.version),
             idle=route.idle_timeout or self._idle_timeout,
             deadline=outgoing.deadline,
