@@ -197,7 +197,8 @@ def _describe_message_path() -> dict[str, Any]:
         "summary": "Send an A2A message to an agent",
         "description": (
             "The body is one JSON-RPC 2.0 object in A2A 0.3 or 1.0. The agent's answer comes back as it is; a stream "
-            "comes as server-sent events. A polling agent answers later: `status` is `queued` then. A message for an "
+            "comes as server-sent events. A polling agent answers later: until then the answer is a submitted task, "
+            "which can be read and followed under its id. A message for an "
             "agent that is busy, asleep or starting is accepted with 202 and delivered later; its `queue_id` says what "
             "became of it.\n\n"
             "Needs a workspace token of an agent that may communicate with this one, an organisation token with the "

@@ -46,7 +46,12 @@ FETCHED_BY_AGENT = "queued until the agent fetches it"
 
 
 def is_receipt(answer: Mapping[str, Any]) -> bool:
-    """Whether an answer says that the plane has accepted the message, and is no answer of the agent."""
+    """Whether an answer says that the plane has accepted the message, and is no answer of the agent.
+
+    For an agent that fetches its messages, the result of the receipt is the task that stands for the message.
+    """
+    if answer.get("delivery_mode") == "poll" and "queue_id" in answer:
+        return True
     if "result" in answer or "error" in answer:
         return False
     return "queue_id" in answer or "queued" in answer or answer.get("status") == "queued"

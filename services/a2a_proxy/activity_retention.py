@@ -1,7 +1,7 @@
 """Deletes activity: what is too old, what occupies too much, and what belongs to purged workspaces."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 
 import structlog
@@ -42,9 +42,9 @@ class ActivityRetention:
         age: timedelta,
         max_bytes: int,
         max_bytes_per_workspace: int,
-        purge_others: Callable[[WorkspaceId], Awaitable[None]],
+        purge_others: Sequence[Callable[[WorkspaceId], Awaitable[None]]],
     ) -> None:
-        """`max_bytes` limits the log of the whole plane. `purge_others` erases what other parts keep of a workspace."""
+        """`max_bytes` limits the log of the whole plane. `purge_others` erase what other parts keep of a workspace."""
         self._purge_others = purge_others
         self._store = store
         self._registry = registry
@@ -128,7 +128,8 @@ class ActivityRetention:
 
     async def _purge(self, workspace_id: WorkspaceId) -> None:
         """Delete what others store of a workspace, and then its activity: until then they may add to it."""
-        await self._purge_others(workspace_id)
+        for purge in self._purge_others:
+            await purge(workspace_id)
         total, deleted = 0, MAX_ROWS_PER_DELETE
         while deleted == MAX_ROWS_PER_DELETE:
             async with self._store.begin() as tx:

@@ -70,6 +70,15 @@ from services.a2a_proxy.settings import Settings
 from services.a2a_proxy.store import Store
 from services.a2a_proxy.stored_events.relay import EventRelay
 from services.a2a_proxy.tables import SCHEMA
+from services.a2a_proxy.tasks.access import TaskAccess
+from services.a2a_proxy.tasks.agent_answers import AgentAnswers
+from services.a2a_proxy.tasks.queued_tasks import QueuedTasks
+from services.a2a_proxy.tasks.register import TaskRegister
+from services.a2a_proxy.tasks.retention import TaskRetention
+from services.a2a_proxy.tasks.service import Tasks
+from services.a2a_proxy.tasks.store import TaskStore, build_observer
+from services.a2a_proxy.tasks.watching import QueueWatch
+from services.a2a_proxy.tasks.webhooks import Webhooks
 from services.chassis import clients, database
 from services.chassis.clock import SystemClock
 from services.chassis.database import AdvisoryLock
@@ -115,11 +124,16 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         AgentClient(
             rules=settings.address_rules, max_dispatches_per_target=settings.max_dispatches_per_target
         ) as agents,
+        Webhooks(settings.address_rules) as webhooks,
     ):
         broadcasts = BroadcastFanOut()
         store, queue_store = Store(engine), QueueStore(engine)
         registry_client = RegistryClient(registry)
         max_queue_bytes = settings.queue_max_megabytes_per_target * MEGABYTE
+        task_store = TaskStore(engine)
+        task_register, queue_watch = TaskRegister(task_store), QueueWatch(task_store)
+        task_retention = TaskRetention(task_store, task_register, age=settings.activity_retention)
+        queue_store.add_observer(build_observer(task_register.follow_queue))
         queue_retention = QueueRetention(queue_store, age=settings.activity_retention, max_answer_bytes=max_queue_bytes)
         retention = ActivityRetention(
             store,
@@ -128,7 +142,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             age=settings.activity_retention,
             max_bytes=settings.activity_max_megabytes * MEGABYTE,
             max_bytes_per_workspace=settings.activity_max_megabytes_per_workspace * MEGABYTE,
-            purge_others=queue_retention.purge,
+            purge_others=[queue_retention.purge, task_retention.purge],
         )
         activity = ActivityLog(store, broadcasts, clock, delay=settings.activity_delay, on_usage=retention.note_usage)
         queue_store.add_announcer(activity.announce)
@@ -186,12 +200,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             owner=owner,
             lease=settings.queue_lease,
         )
-        monitor = QueueMonitor(queue_store)
+        monitor, recent_ids, access = QueueMonitor(queue_store), RecentIds(queue_store), TaskAccess(route_cache)
         operations = QueueOperations(queue_store, route_cache, on_change=drain.wake)
         settlement.add_listener(drain.wake)
         inbox.add_listener(drain.wake)
         route_cache.add_listener(QueueTargets(capacity, drain))
-        recent_ids = RecentIds(queue_store)
         listener = database.NotificationListener(
             url, role=service.build_role(settings.role_prefix), channel=QUEUE_CHANNEL
         )
@@ -205,6 +218,14 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         route_cache.add_update_listener(platform_messages.note)
         delivery = Delivery(
             registry=registry_client,
+            tasks=Tasks(
+                register=task_register,
+                access=access,
+                queued=QueuedTasks(queue_store, task_store, queue_watch),
+                answers=AgentAnswers(task_register, access),
+                webhooks=webhooks,
+                clock=clock,
+            ),
             route_cache=route_cache,
             sender=sender,
             capacity=capacity,
@@ -306,10 +327,15 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     ),
                     Loop(name="activity.retention", run=retention.follow),
                     Loop(name="queue", run=drain.run),
-                    Loop(name="queue.feed", run=QueueFeed(listener, recent_ids, drain).follow),
+                    Loop(
+                        name="queue.feed",
+                        run=QueueFeed(listener, recent_ids, drain, on_notification=queue_watch.wake).follow,
+                    ),
                     Loop(name="queue.leases", run=settlement.renew_leases, every=settings.queue_renewal),
                     Loop(name="queue.expiry", run=settlement.end_expired, every=EXPIRY_INTERVAL),
                     Loop(name="queue.cleaning", run=queue_retention.clean, every=QUEUE_CLEANUP_INTERVAL),
+                    Loop(name="tasks.streams", run=queue_watch.follow),
+                    Loop(name="tasks.cleaning", run=task_retention.clean, every=settings.cleanup_interval),
                     Loop(name="queue.accounts", run=monitor.check_accounts, every=ACCOUNTS_INTERVAL),
                     Loop(name="schedules.runs", run=scheduler.own_runs),
                     Loop(
@@ -351,7 +377,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     ),
                 ],
                 probes=[route_cache.find_trouble],
-                on_stop=[proxy.stop_exchanges, drain.stop],
+                on_stop=[proxy.stop_exchanges, drain.stop, queue_watch.stop],
             )
         finally:
             await activity.flush()

@@ -25,6 +25,7 @@ from services.a2a_proxy.model import (
     AnswerReceipt,
     Busy,
     Deadline,
+    DeliveryMode,
     Envelope,
     Failed,
     FailureReceipt,
@@ -43,7 +44,17 @@ from services.a2a_proxy.queue.acceptance import MessageAcceptance
 from services.a2a_proxy.queue.drain import Drain
 from services.a2a_proxy.queue.model import Accepted, AlreadyAccepted, Full, IdReused, NewMessage, WaitReason
 from services.a2a_proxy.route_cache import RouteCache
-from services.a2a_proxy.sending import HOPS_HEADER, MAX_WORKSPACE_CALL_TIMEOUT, Outgoing, Sender, build_headers
+from services.a2a_proxy.sending import (
+    CALLER_HEADER,
+    HOPS_HEADER,
+    MAX_WORKSPACE_CALL_TIMEOUT,
+    OPERATOR,
+    Outgoing,
+    Sender,
+    build_headers,
+)
+from services.a2a_proxy.tasks.service import Tasks
+from services.a2a_proxy.tasks.views import choose_context_id
 from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError, Unavailable
 from services.chassis.large_bodies import run_by_size
@@ -67,6 +78,7 @@ class Delivery:
         drain: Drain,
         activity: ActivityLog,
         registry: RegistryClient,
+        tasks: Tasks,
         clock: Clock,
         max_inbox_bytes: int,
     ) -> None:
@@ -78,6 +90,7 @@ class Delivery:
         self._drain = drain
         self._activity = activity
         self._registry = registry
+        self._tasks = tasks
         self._clock = clock
         self._max_inbox_bytes = max_inbox_bytes
 
@@ -88,9 +101,13 @@ class Delivery:
         """
         route = routing.check_route(await self._route_cache.find(incoming.target, incoming.caller))
         message = await self._parse(incoming)
+        answer = await self._tasks.admit(incoming, message.envelope, route, message.deadline)
+        if answer is not None:
+            return AnswerReceipt(answer=answer, agent_time=timedelta())
         earlier = await self._find_earlier(message)
         if earlier is not None:
-            return earlier
+            is_polled = route.mode is DeliveryMode.POLL
+            return await self._present(earlier, message) if is_polled else earlier
         decision = routing.decide(route)
         if not isinstance(decision, Push):  # the cache may be older than what the caller knows of the target
             route = routing.check_route(await self._route_cache.fetch(incoming.target, incoming.caller))
@@ -118,7 +135,7 @@ class Delivery:
         )
         return _Message(incoming, parsed, deadline, hops)
 
-    async def _find_earlier(self, message: "_Message") -> Receipt | None:
+    async def _find_earlier(self, message: "_Message") -> QueueReceipt | None:
         """Return the receipt of the same message if it was accepted before; raises `MessageIdReused`."""
         identity = message.identity
         if identity is None or not self._acceptance.may_be_known(identity):
@@ -127,12 +144,20 @@ class Delivery:
         earlier = await self._acceptance.find_earlier(identity, digest)
         return None if earlier is None else message.build_receipt(earlier, Acceptance.REQUESTED)
 
-    async def _store_for_polling(self, message: "_Message") -> QueueReceipt:
+    async def _store_for_polling(self, message: "_Message") -> Receipt:
         """Store a message for an agent that polls; the agent may also read it from its activity. Raises `InboxFull`."""
+        answer = await self._tasks.answer_for_poll(message.incoming, message.envelope)
+        if answer is not None:
+            return AnswerReceipt(answer=answer, agent_time=timedelta())
+        self._tasks.check_room(message.incoming, message.envelope)
         stored = await self._accept(message, Acceptance.POLL)
         if stored is None:
             raise InboxFull(self._max_inbox_bytes)
-        return stored
+        return await self._present(stored, message)
+
+    async def _present(self, receipt: QueueReceipt, message: "_Message") -> Receipt:
+        """Return the receipt of a message for an agent that polls, with the task that stands for the message."""
+        return await self._tasks.present(receipt, message.incoming, message.envelope, message.deadline)
 
     async def _store_until_present(self, message: "_Message", absence: Absence, error: ServiceError) -> Receipt:
         """Store a message for a target that cannot take it now, and have the target woken; raises `error` otherwise."""
@@ -182,7 +207,7 @@ class Delivery:
         agent_time = builder.measure_time()
         match result:
             case Answered(answer):
-                return await self._record(answer, builder, agent_time)
+                return await self._record(message, answer, builder, agent_time)
             case Busy(retry_after):
                 return await self._queue_for_busy(message, route, retry_after, agent_time)
             case Failed(error):
@@ -190,15 +215,19 @@ class Delivery:
             case unknown:
                 assert_never(unknown)
 
-    async def _record(self, answer: Answer | Stream, builder: MessageActivity, agent_time: timedelta) -> AnswerReceipt:
+    async def _record(
+        self, message: "_Message", answer: Answer | Stream, builder: MessageActivity, agent_time: timedelta
+    ) -> AnswerReceipt:
         """Record an answer, or have the stream recorded when it ends."""
         if isinstance(answer, Stream):
-            chunks = self._record_stream(answer, builder)
-            return AnswerReceipt(answer=replace(answer, chunks=chunks), agent_time=agent_time)
+            recorded = replace(answer, chunks=self._record_stream(answer, builder))
+            received = await self._tasks.receive(message.incoming, message.envelope, recorded)
+            return AnswerReceipt(answer=received, agent_time=agent_time)
         row = await run_by_size(len(answer.body), builder.build_from_answer, answer, agent_time)
         await self._activity.wait_for_room(len(answer.body))  # the rows of large answers must not fill the memory
         await self._activity.record(row)
-        return AnswerReceipt(answer=outcome.hide_foreign_body(answer), agent_time=agent_time)
+        received = await self._tasks.receive(message.incoming, message.envelope, outcome.hide_foreign_body(answer))
+        return AnswerReceipt(answer=received, agent_time=agent_time)
 
     async def _queue_for_busy(
         self, message: "_Message", route: Route, retry_after: timedelta | None, agent_time: timedelta
@@ -305,11 +334,13 @@ class _Message:
 
     def build_new(self, digest: bytes, reason: WaitReason, not_before_in: timedelta) -> NewMessage:
         """Return the message for the queue."""
-        seconds = self.envelope.expires_in_seconds
+        seconds, id_ = self.envelope.expires_in_seconds, str(uuid4())
         return NewMessage(
-            id=str(uuid4()),
+            id=id_,
             target_id=self.incoming.target,
             caller_id=self.incoming.caller,
+            caller_org_id=self.incoming.caller_org_id,
+            context_id=choose_context_id(id_, self.envelope.references.context_id),
             identity=self.identity,
             digest=digest,
             method=shorten_method(self.envelope.method),
@@ -336,12 +367,13 @@ class _Message:
                 assert_never(result)
 
     def _build_headers(self) -> dict[str, str]:
-        return build_headers(
+        headers = build_headers(
             self.incoming.headers,
             version=self.envelope.version,
             request_id=self.incoming.request_id,
             hops=self.hops + 1,
         )
+        return headers | {CALLER_HEADER: self.incoming.caller or OPERATOR}
 
 
 def _choose_deadline(incoming: IncomingMessage) -> Deadline | None:

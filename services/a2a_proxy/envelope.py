@@ -6,6 +6,7 @@ from molecule_a2a.dialects import MAX_VERSION_LENGTH, find_dialect
 from services.a2a_proxy.errors import LoopDetected, MalformedMessage
 from services.a2a_proxy.json_values import get_object
 from services.a2a_proxy.model import Envelope, JsonObject, Preferences
+from services.a2a_proxy.task_references import read_references
 from services.chassis import strict_json
 
 MESSAGE_METHODS = frozenset({"message/send", "message/stream", "SendMessage", "SendStreamingMessage"})
@@ -61,8 +62,13 @@ def parse(body: bytes, *, version: str, entropy: bytes) -> Envelope:
     is_message = method in MESSAGE_METHODS
     completed = _complete_request(request, method, entropy, is_message=is_message)
     if not is_message:
-        complete_body = body if completed is None else strict_json.dump(completed)
-        return Envelope(method=method, version=version, body=complete_body)
+        return Envelope(
+            method=method,
+            version=version,
+            body=body if completed is None else strict_json.dump(completed),
+            is_json_rpc="jsonrpc" in request,
+            references=read_references(method, get_object(request, "params")),
+        )
     params = get_object(request if completed is None else completed, "params")
     return Envelope(
         method=method,
@@ -72,6 +78,8 @@ def parse(body: bytes, *, version: str, entropy: bytes) -> Envelope:
         is_idempotent=_is_idempotent(params),
         expires_in_seconds=_find_expiry(params),
         priority=_find_priority(params),
+        is_json_rpc="jsonrpc" in request,
+        references=read_references(method, params),
     )
 
 

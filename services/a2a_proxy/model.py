@@ -10,6 +10,9 @@ from services.chassis.errors import ServiceError
 
 WorkspaceId = NewType("WorkspaceId", str)
 
+JsonObject = dict[str, Any]
+"""A decoded JSON object."""
+
 
 class Status(StrEnum):
     """The status of a workspace, as the registry reports it."""
@@ -184,6 +187,24 @@ class IncomingMessage:
     timeout: str = ""
     request_id: str = ""
     waiting: WaitingCaller | None = field(default=None, repr=False, compare=False)
+    caller_org_id: str | None = None
+    """The organisation whose token the caller used; `None` for a workspace, and for callers of the whole plane."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskReferences:
+    """What a request says about tasks: which ones, in which context, and where push notifications go.
+
+    `fault` is why the request is refused, if it is.
+    """
+
+    task_ids: tuple[str, ...] = ()
+    context_id: str | None = None
+    webhooks: tuple[str, ...] = ()
+    fault: str = ""
+
+
+NO_REFERENCES = TaskReferences()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +219,9 @@ class Envelope:
     """Whether the sender declares that the agent may receive the message twice."""
     expires_in_seconds: int | None = None
     priority: int = 0
+    is_json_rpc: bool = True
+    """Whether the caller sent a JSON-RPC request, and no bare body."""
+    references: TaskReferences = NO_REFERENCES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -405,6 +429,8 @@ class QueueReceipt:
     acceptance: Acceptance
     depth: int = 0
     earlier_state: str | None = None
+    response: JsonObject | None = None
+    """The JSON-RPC response with the task that stands for the message; `None` for a caller that gets none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -500,7 +526,3 @@ class ActivitySearch:
     workspace_id: WorkspaceId
     text: str = ""
     limit: int = 50
-
-
-JsonObject = dict[str, Any]
-"""A decoded JSON object."""

@@ -48,6 +48,12 @@ REQUEST_HEADERS = (
 VERSION_HEADER = "a2a-version"
 """The version of A2A that a caller states, and the one that the agent is told."""
 
+CALLER_HEADER = "x-molecule-caller"
+"""Tells the agent whose message it is. The plane sets it: what a caller sends under this name is not forwarded."""
+
+OPERATOR = "operator"
+"""The caller of a message that comes from no workspace."""
+
 HOPS_HEADER = "x-molecule-hops"
 """Counts the dispatches of a message. A plane whose agent is a plane, itself included, receives it back."""
 

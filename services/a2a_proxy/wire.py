@@ -72,6 +72,7 @@ def message_from_open(
         request_id=opening.request_id,
         began_at=began_at,
         waiting=waiting,
+        caller_org_id=sender.org_id if sender.kind is Kind.ORG else None,
     )
 
 
@@ -108,6 +109,8 @@ def answer_frame(call_id: int, receipt: AnswerReceipt) -> pb.ReplyFrame:
 def queued_frame(call_id: int, receipt: QueueReceipt) -> pb.ReplyFrame:
     """Return the frame that answers a message which is stored (docs/spec/rest.md, 6.4)."""
     status, reply = _build_poll_reply(receipt) if receipt.acceptance is Acceptance.POLL else _build_reply(receipt)
+    if receipt.response is not None:
+        status, reply = OK, {**receipt.response, **reply}
     headers = {"content-type": "application/json"}
     if receipt.acceptance is Acceptance.REQUESTED and receipt.earlier_state is None:
         headers["preference-applied"] = "respond-async"

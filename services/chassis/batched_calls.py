@@ -71,9 +71,8 @@ class BatchedMethod:
         """Return one outcome for each call, or `None` for each if the batch was not answered."""
         try:
             request = pb.CallBatchRequest(method=self._path, calls=calls)
-            timeout = CALL_TIMEOUT.total_seconds()
-            reply = await self._call_batch(request, timeout=timeout, metadata=self._channel.build_metadata(None))
-        except grpc.aio.AioRpcError:
+            reply = await self._channel.call_once(self._call_batch, request, seconds=CALL_TIMEOUT.total_seconds())
+        except (grpc.aio.AioRpcError, TimeoutError):
             return [None] * len(calls)  # each call is repeated alone, and raises its own error
         return tuple(reply.outcomes)
 

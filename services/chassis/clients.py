@@ -31,6 +31,9 @@ CALL_TIMEOUT = timedelta(seconds=5)
 FAIL_FAST_TIMEOUT = timedelta(seconds=1)
 """Time for a call to a service that did not answer within CALL_TIMEOUT before."""
 
+DEADLINE_GRACE_SECONDS = 0.5
+"""Seconds after its deadline at which an RPC is given up that gRPC has not ended."""
+
 RETRY_BACKOFF = Backoff(timedelta(milliseconds=20), timedelta(milliseconds=500))
 """Delay between the attempts of a call; its maximum bounds how late a restarted service is noticed."""
 
@@ -91,9 +94,11 @@ class ServiceChannel:
         while True:
             left = deadline - asyncio.get_running_loop().time()
             try:
-                answer = await method(request, timeout=max(left, 0.001), metadata=self.build_metadata(on_behalf_of))
+                answer = await self.call_once(method, request, seconds=left, on_behalf_of=on_behalf_of)
             except grpc.aio.AioRpcError as error:
                 failure = self._translate(error)
+            except TimeoutError:
+                failure = Unavailable(retry_in=timedelta(seconds=5))
             else:
                 self._is_unreachable = False
                 return answer
@@ -105,6 +110,22 @@ class ServiceChannel:
                 self._is_unreachable = self._is_unreachable or timeout >= CALL_TIMEOUT
                 raise failure
             await asyncio.sleep(RETRY_BACKOFF.delay(failures, random.random()).total_seconds())  # noqa: S311 - no secret
+
+    async def call_once(
+        self,
+        method: StubMethod,
+        request: Any,  # noqa: ANN401 - the stubs type it
+        *,
+        seconds: float,
+        on_behalf_of: Identity | None = None,
+    ) -> Any:  # noqa: ANN401 - the stubs type it
+        """Return the answer to one RPC; raises gRPC's error, and `TimeoutError` for an RPC that gRPC does not end.
+
+        gRPC keeps RPCs open beyond their deadline on a connection whose other side takes nothing any more.
+        """
+        seconds = max(seconds, 0.001)
+        async with asyncio.timeout(seconds + DEADLINE_GRACE_SECONDS):
+            return await method(request, timeout=seconds, metadata=self.build_metadata(on_behalf_of))
 
     async def watch(self, method: StubMethod, request: Any) -> AsyncGenerator[Any, None]:  # noqa: ANN401
         """Yield the messages of a feed; raises `ServiceError` when it breaks."""

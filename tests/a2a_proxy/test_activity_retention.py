@@ -37,7 +37,7 @@ class RetainedLog:
         self.clock = clock
         self.purged: list[WorkspaceId] = []
         self.purges = self.leave
-        self.retention = ActivityRetention(store, client, clock, purge_others=self._purge, **values)
+        self.retention = ActivityRetention(store, client, clock, purge_others=[self._purge], **values)
         self.log = ActivityLog(store, BroadcastFanOut(), clock, delay=timedelta(), on_usage=self.retention.note_usage)
 
     async def leave(self, workspace_id: WorkspaceId) -> None:

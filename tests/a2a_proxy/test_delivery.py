@@ -29,6 +29,12 @@ from tests.agents import (
 from tests.waiting import eventually
 
 
+def bare_body(method: str) -> bytes:
+    """Return a request without the frame of JSON-RPC."""
+    request = json.loads(message_body(method))
+    return json.dumps({"method": method, "params": request["params"]}).encode()
+
+
 @pytest.mark.covers("A2A-11")
 async def test_a_message_reaches_its_agent_and_the_activity_log(proxy, gateway):
     async with serve_agent(EchoAgent()) as agent:
@@ -202,7 +208,7 @@ async def test_a_message_for_a_polling_agent_is_committed_before_the_answer(prox
         TARGET, delivery_mode=registry_pb2.DELIVERY_MODE_POLL, address="http://169.254.169.254/", address_trusted=False
     )
 
-    head = (await gateway.send_message(message_body(method))).head
+    head = (await gateway.send_message(bare_body(method))).head
 
     (row,) = await proxy.list_activities(TARGET)
     assert head.status == 200
@@ -220,7 +226,7 @@ async def test_a_message_for_a_polling_agent_is_committed_before_the_answer(prox
 async def test_a_method_that_cannot_be_stored_as_it_is_neither_fails_nor_grows(proxy, gateway, sent, stored):
     proxy.registry.set_workspace(TARGET, delivery_mode=registry_pb2.DELIVERY_MODE_POLL)
 
-    head = (await gateway.send_message(message_body(sent))).head
+    head = (await gateway.send_message(bare_body(sent))).head
 
     (row,) = await proxy.list_activities(TARGET)
     assert (head.status, json.loads(head.body)["method"], row.method) == (200, stored, stored)

@@ -14,6 +14,7 @@ from services.a2a_proxy.app import service
 from services.a2a_proxy.queue.tables import QUEUE_CALLERS, QUEUE_TARGETS, QUEUED_MESSAGES
 from services.a2a_proxy.schedules.tables import SCHEDULE_RUNS, SCHEDULES
 from services.a2a_proxy.tables import ACTIVITIES, METADATA, SCHEMA
+from services.a2a_proxy.tasks.tables import TASKS
 from tests import databases
 
 DUE_ORDER = (SCHEDULES.c.next_run_at, SCHEDULES.c.id)
@@ -50,6 +51,7 @@ async def test_migrations_and_tables_agree(engine):
         (QUEUED_MESSAGES, []),
         (QUEUE_TARGETS, []),
         (QUEUE_CALLERS, []),
+        (TASKS, []),
     ],
     ids=lambda value: value.name if isinstance(value, Table) else "",
 )

@@ -24,7 +24,18 @@ PEER_MEMBERS = ("id", "name", "status", "parent_id")
 
 QUEUE_ID = "7c6f0a52-0000-4000-8000-000000000001"
 
-POLL_RECEIPT = (200, {"status": "queued", "delivery_mode": "poll", "method": "message/send", "queue_id": QUEUE_ID})
+POLL_RECEIPT = (
+    200,
+    {
+        "jsonrpc": "2.0",
+        "id": "1",
+        "result": {"kind": "task", "id": QUEUE_ID, "contextId": "c", "status": {"state": "submitted"}},
+        "status": "queued",
+        "delivery_mode": "poll",
+        "method": "message/send",
+        "queue_id": QUEUE_ID,
+    },
+)
 """The answer for an agent that fetches its messages."""
 
 BUSY = "workspace agent busy — request queued, will dispatch when capacity available"

@@ -49,7 +49,7 @@ from services.a2a_proxy.queue.settlement import Settlement
 from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.a2a_proxy.queue.waiting_notes import WaitingNotes
 from services.a2a_proxy.route_cache import RouteCache
-from services.a2a_proxy.sending import MAX_WORKSPACE_CALL_TIMEOUT, Outgoing, Sender
+from services.a2a_proxy.sending import CALLER_HEADER, MAX_WORKSPACE_CALL_TIMEOUT, OPERATOR, Outgoing, Sender
 from services.chassis.errors import ServiceError, Unavailable
 from services.chassis.large_bodies import run_by_size
 
@@ -345,10 +345,11 @@ class Drain:
         if not allowed:
             return Undeliverable("access denied: workspaces cannot communicate per hierarchy rules")
         deadline = None if message.caller_id is None else _build_deadline(MAX_WORKSPACE_CALL_TIMEOUT)
+        caller = message.caller_id or message.caller_label or OPERATOR
         outgoing = Outgoing(
             method=message.method,
             body=message.body,
-            headers=message.headers,
+            headers={**message.headers, CALLER_HEADER: caller},
             deadline=deadline,
             max_answer_bytes=MAX_STORED_ANSWER_BYTES,
         )

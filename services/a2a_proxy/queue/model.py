@@ -117,6 +117,10 @@ class NewMessage:
     attempts: tuple[Attempt, ...] = ()
     is_logged: bool = True
     """Whether the message appears in the target's activity."""
+    caller_org_id: str | None = None
+    """The organisation whose token the caller used, if it is no workspace."""
+    context_id: str | None = None
+    """The context of the task that stands for the message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +160,10 @@ class QueuedMessage:
     answer_headers: Mapping[str, str] = field(default_factory=dict)
     answer_body: bytes | None
     attempts: tuple[Attempt, ...] = ()
+    caller_org_id: str | None = None
+    context_id: str | None = None
+    answer_state: str | None = None
+    """The state of the task that the agent answered with, as A2A 0.3 writes it; `None` for any other answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Follows what any replica accepts: updates the known identities and wakes the drain."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 
 from services.a2a_proxy.queue.drain import Drain
@@ -18,7 +19,16 @@ RETRY_INTERVAL = timedelta(seconds=0.5)
 class QueueFeed:
     """Follows what any replica accepts: updates the known identities and wakes the drain."""
 
-    def __init__(self, listener: NotificationListener, recent_ids: RecentIds, drain: Drain) -> None:
+    def __init__(
+        self,
+        listener: NotificationListener,
+        recent_ids: RecentIds,
+        drain: Drain,
+        *,
+        on_notification: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_notification` is called after each notification: something in the queue has changed."""
+        self._on_notification = on_notification
         self._listener = listener
         self._recent_ids = recent_ids
         self._drain = drain
@@ -42,4 +52,5 @@ class QueueFeed:
             except Unavailable:
                 await asyncio.sleep(RETRY_INTERVAL.total_seconds())
             else:
-                await self._listener.wait(READ_INTERVAL)
+                if await self._listener.wait(READ_INTERVAL):
+                    self._on_notification()

@@ -7,6 +7,7 @@ from typing import assert_never
 
 import msgspec
 
+from services.a2a_proxy.answered_tasks import find_task
 from services.a2a_proxy.model import Answer, WorkspaceId
 from services.a2a_proxy.queue.model import (
     HELD_STATES,
@@ -133,7 +134,8 @@ def expire(message: QueuedMessage, *, now: datetime) -> QueuedMessage:
 def acknowledge(message: QueuedMessage, answer: bytes | None, *, result: Result, now: datetime) -> QueuedMessage:
     """Return a message that an agent has fetched and handled; `answer` is its JSON-RPC result, if it gave one."""
     ended = _end(message, MessageState.COMPLETED, now=now, result=result)
-    return replace(_note(ended, now, "acknowledged"), answer_status=200, answer_body=answer)
+    noted = _note(ended, now, "acknowledged")
+    return replace(noted, answer_status=200, answer_body=answer, answer_state=_read_state(answer))
 
 
 def give_back(message: QueuedMessage, *, delay: timedelta, error: str, now: datetime) -> QueuedMessage:
@@ -204,7 +206,19 @@ def _end(message: QueuedMessage, state: MessageState, *, now: datetime, result: 
 
 
 def _keep_answer(message: QueuedMessage, answer: Answer) -> QueuedMessage:
-    return replace(message, answer_status=answer.status, answer_headers=answer.headers, answer_body=answer.body)
+    return replace(
+        message,
+        answer_status=answer.status,
+        answer_headers=answer.headers,
+        answer_body=answer.body,
+        answer_state=_read_state(answer.body),
+    )
+
+
+def _read_state(answer: bytes | None) -> str | None:
+    """Return the state of the task that is the answer; `None` for any other answer."""
+    task = None if answer is None else find_task(answer)
+    return task.state if task is not None and task.is_whole else None
 
 
 def _release(message: QueuedMessage, reason: WaitReason, not_before: datetime) -> QueuedMessage:

@@ -9,17 +9,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from google.protobuf.duration_pb2 import Duration
 
-from protos.a2a_proxy.v1 import inbox_pb2, inbox_pb2_grpc
+from protos.a2a_proxy.v1 import inbox_pb2
 from protos.registry.v1 import registry_pb2 as pb
 from services.a2a_proxy.queue import rules
 from services.a2a_proxy.queue.model import MessageState, Result, WaitReason
 from services.a2a_proxy.queue.tables import QUEUED_MESSAGES
 from services.chassis import clients
 from services.chassis.errors import ServiceError
-from services.chassis.identity import Identity, Kind
 from tests.a2a_proxy.fake_gateway import TARGET
+from tests.a2a_proxy.queue.polling_agent import PollingAgent
 from tests.a2a_proxy.queue.queue_agents import list_queued, wait_for_state
 from tests.a2a_proxy.queue.queue_factory import new_id, new_message
 from tests.a2a_proxy.queue.queue_steps import accept, execute, get, set_columns
@@ -32,49 +31,6 @@ STALLED_SHARE = 0.15
 RACED_MESSAGES = 200
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
-
-AGENT = Identity(kind=Kind.WORKSPACE, name=TARGET, generation=1)
-
-
-class PollingAgent:
-    """An agent that fetches its messages from one proxy."""
-
-    def __init__(self, channel) -> None:
-        self._channel = channel
-        self._stub = inbox_pb2_grpc.InboxServiceStub(channel.channel)
-
-    async def lease(self, *, wait: float = 0, most: int = 10, seconds: float = 60) -> list[inbox_pb2.InboxMessage]:
-        request = inbox_pb2.LeaseMessagesRequest(
-            workspace_id=TARGET, max_messages=most, wait=as_duration(wait), lease=as_duration(seconds)
-        )
-        answer = await self._channel.call(
-            self._stub.LeaseMessages, request, on_behalf_of=AGENT, timeout=timedelta(seconds=60)
-        )
-        return list(answer.messages)
-
-    async def acknowledge(self, message: inbox_pb2.InboxMessage, **answer: bytes) -> None:
-        request = inbox_pb2.AcknowledgeMessageRequest(
-            workspace_id=TARGET, message_id=message.id, receipt=message.receipt, **answer
-        )
-        await self._channel.call(self._stub.AcknowledgeMessage, request, on_behalf_of=AGENT)
-
-    async def give_back(self, message: inbox_pb2.InboxMessage, *, delay: float = 0, reason: str = "") -> None:
-        request = inbox_pb2.ReturnMessageRequest(
-            workspace_id=TARGET, message_id=message.id, receipt=message.receipt, delay=as_duration(delay), reason=reason
-        )
-        await self._channel.call(self._stub.ReturnMessage, request, on_behalf_of=AGENT)
-
-    async def extend(self, message: inbox_pb2.InboxMessage, seconds: float) -> None:
-        request = inbox_pb2.ExtendLeaseRequest(
-            workspace_id=TARGET, message_id=message.id, receipt=message.receipt, lease=as_duration(seconds)
-        )
-        await self._channel.call(self._stub.ExtendLease, request, on_behalf_of=AGENT)
-
-
-def as_duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromTimedelta(timedelta(seconds=seconds))
-    return duration
 
 
 @pytest.fixture

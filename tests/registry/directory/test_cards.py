@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.registry.conftest import ADMIN, agent
+from services.registry.lifecycle.registration import RegistrationRequest
+from tests.registry.conftest import ADMIN, ANONYMOUS, agent
 
 
 async def test_a_new_card_replaces_the_old_and_is_published(registry):
@@ -60,3 +61,26 @@ async def test_small_cards_stay_in_the_events(registry):
 
     [*_, first, _, _, _, _, _, _, _] = await registry.events(workspace.id)
     assert json.loads(first.payload) == {"agent_card": {"name": "0"}}
+
+
+async def test_the_interfaces_of_the_latest_card_are_those_of_the_workspace(registry):
+    workspace = await registry.online()
+    offered = {"url": "https://a.test/", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}
+
+    await registry.cards.update(
+        agent(workspace.id), workspace.id, json.dumps({"supportedInterfaces": [offered]}).encode()
+    )
+    first = (await registry.get(workspace.id)).interfaces
+    await registry.cards.update(agent(workspace.id), workspace.id, b'{"name": "Eve"}')
+
+    assert [(one.url, one.binding, one.version) for one in first] == [("https://a.test/", "JSONRPC", "1.0")]
+    assert (await registry.get(workspace.id)).interfaces == ()
+
+
+async def test_the_interfaces_of_a_card_are_known_from_the_register_on(registry):
+    made = await registry.create()
+    card = b'{"url": "https://a.test/", "protocolVersion": "0.3.0"}'
+
+    await registry.registration.register(ANONYMOUS, made.id, RegistrationRequest(card=card, url="http://127.0.0.1:9"))
+
+    assert [(one.url, one.version) for one in (await registry.get(made.id)).interfaces] == [("https://a.test/", "0.3")]

@@ -34,6 +34,7 @@ CHANGED_COLUMNS = (
     "last_error",
     "answer_status",
     "answer_body",
+    "answer_state",
 )
 """The columns that a change writes, besides the JSON texts and the body."""
 
@@ -56,6 +57,8 @@ def row_from_new(message: NewMessage) -> dict[str, Any]:
         "priority": message.priority,
         "reason": message.reason.value,
         "attempts": _dump_attempts(message.attempts),
+        "caller_org_id": message.caller_org_id,
+        "context_id": message.context_id,
         "expires_in": message.expires_in,
         "not_before_in": message.not_before_in,
     }

@@ -105,6 +105,8 @@ _INSERTED_COLUMNS = (
     "priority",
     "reason",
     "attempts",
+    "caller_org_id",
+    "context_id",
 )
 
 SELECT_WITHOUT_BODIES = select_without_bodies(QUEUED_MESSAGES)

@@ -1,0 +1,22 @@
+"""Knows whose tasks the agents work on, and shows accepted messages as tasks (docs/spec/rest.md, 6.4).
+
+| Module          | What it holds                                                                  |      |
+|-----------------|--------------------------------------------------------------------------------|------|
+| `model`         | owners, entries of the register, subscriptions, and what a list asks for       | pure |
+| `rules`         | decides who may see and use a task                                             | pure |
+| `responses`     | builds JSON-RPC responses in the dialect of their caller                       | pure |
+| `views`         | shows a queued message as a task                                               | pure |
+| `events`        | the events of a stream about a queued message                                  | pure |
+| `lists`         | reads what a list of tasks asks for, and filters the lists of agents           | pure |
+| `stream_tasks`  | finds the task in the first events of a streamed answer                        | pure |
+| `tables`        | the table of the register                                                      |      |
+| `store`         | transactions on the register, and queries on queued messages as tasks          |      |
+| `access`        | finds out whose tasks a caller may see                                         |      |
+| `register`      | notes the tasks of agents in batches, and finds their owners                   |      |
+| `watching`      | wakes the streams whose queued messages have changed                           |      |
+| `retention`     | erases entries that are too old, and those of purged workspaces                |      |
+| `webhooks`      | judges the addresses to which agents send push notifications                   |      |
+| `queued_tasks`  | reads, lists, cancels and follows queued messages as tasks                     |      |
+| `agent_answers` | notes the tasks in the answers of agents, and filters their lists              |      |
+| `service`       | admits requests about tasks, and answers for agents that fetch their messages  |      |
+"""

@@ -1,0 +1,65 @@
+"""The types of tasks: who owns one, what the register knows of it, what a list asks for, and who follows one."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from molecule_a2a.model import Dialect
+from services.a2a_proxy.model import WorkspaceId
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOwner:
+    """A caller that made tasks: a workspace, a token of an organisation, or else an operator of the whole plane."""
+
+    workspace_id: WorkspaceId | None = None
+    org_id: str | None = None
+
+
+OPERATOR = TaskOwner()
+"""An operator of the whole plane, such as the console."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownTask:
+    """What the register knows of a task: its owner, and the queued message that the agent answered with it."""
+
+    owner: TaskOwner
+    queue_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """A task that an agent answered with, for the register."""
+
+    target_id: WorkspaceId
+    task_id: str
+    owner: TaskOwner
+    context_id: str | None = None
+    queue_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskListQuery:
+    """Which tasks of a workspace to list, the newest first, from before the number `before`."""
+
+    context_id: str | None = None
+    state: str | None = None
+    """As A2A 0.3 writes it."""
+    changed_after: datetime | None = None
+    page_size: int = 50
+    before: int | None = None
+    history_length: int | None = None
+    has_artifacts: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """A caller that follows a queued message as a task, and the request that the stream answers."""
+
+    target_id: WorkspaceId
+    queue_id: str
+    task_id: str
+    request_id: bytes
+    """The JSON id of the request."""
+    dialect: Dialect
+    """In which the caller reads the events."""

@@ -1,0 +1,52 @@
+"""Decides who may see and use a task, and how long a stream about one may last."""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+
+from molecule_a2a.methods import find_method
+from services.a2a_proxy.model import Deadline
+from services.a2a_proxy.task_references import MESSAGE_OPERATIONS
+from services.a2a_proxy.tasks.model import TaskOwner
+
+LARGE_REQUEST_BYTES = 16 * 1024
+"""Size above which a request occupies memory that others wait for, until its stream ends."""
+
+MAX_LARGE_STREAM_DURATION = timedelta(seconds=30)
+"""Longest stream that answers a large request; its caller subscribes again with a small one."""
+
+
+def may_see(caller: TaskOwner, owner: TaskOwner, owner_org_id: str | None) -> bool:
+    """Whether a caller may see the tasks of an owner; `owner_org_id` is the organisation of an owning workspace.
+
+    A workspace sees its own tasks. A token of an organisation sees those of all tokens and workspaces of the
+    organisation, and an operator of the plane sees all.
+    """
+    if caller.workspace_id is not None:
+        return caller.workspace_id == owner.workspace_id
+    if caller.org_id is not None:
+        return caller.org_id == (owner_org_id if owner.workspace_id is not None else owner.org_id)
+    return True
+
+
+def sees_all(caller: TaskOwner) -> bool:
+    """Whether a caller sees the tasks of all owners."""
+    return caller == TaskOwner()
+
+
+def may_use(method: str, caller: TaskOwner, task_ids: Iterable[str], visible: Mapping[str, bool]) -> bool:
+    """Whether a request may name these tasks; `visible` says of the known ones whether the caller sees them.
+
+    Nobody uses a task of another owner. A workspace uses no task that the plane does not know either, except in a
+    message, whose task the agent may have made by other means; and what A2A does not have is left to the agent.
+    """
+    known = find_method(method)
+    may_be_unknown = caller.workspace_id is None or known is None or known.operation in MESSAGE_OPERATIONS
+    return all(visible.get(id_, may_be_unknown) for id_ in task_ids)
+
+
+def limit_stream(request_bytes: int, deadline: Deadline | None, *, now: float) -> Deadline | None:
+    """Return when a stream about an accepted message ends at the latest; `now` is in seconds of the event loop."""
+    if request_bytes <= LARGE_REQUEST_BYTES:
+        return deadline
+    at = now + MAX_LARGE_STREAM_DURATION.total_seconds()
+    return deadline if deadline is not None and deadline.at <= at else Deadline(at, MAX_LARGE_STREAM_DURATION)

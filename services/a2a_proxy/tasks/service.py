@@ -1,0 +1,243 @@
+"""Admits requests about tasks, and shows accepted messages as tasks."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from molecule_a2a.errors import TASK_NOT_FOUND, UNSUPPORTED_OPERATION
+from molecule_a2a.methods import find_method
+from molecule_a2a.model import Dialect, Operation
+from services.a2a_proxy.json_values import get_object
+from services.a2a_proxy.model import (
+    NO_REFERENCES,
+    Answer,
+    AnswerReceipt,
+    Deadline,
+    DeliveryMode,
+    Envelope,
+    IncomingMessage,
+    JsonObject,
+    QueueReceipt,
+    Receipt,
+    Route,
+    Stream,
+    WorkspaceId,
+)
+from services.a2a_proxy.queue.model import OPEN_STATES, QueuedMessage
+from services.a2a_proxy.task_references import MESSAGE_OPERATIONS, PUSH_OPERATIONS
+from services.a2a_proxy.tasks import lists, responses, rules, views
+from services.a2a_proxy.tasks.access import TaskAccess, get_owner
+from services.a2a_proxy.tasks.agent_answers import AgentAnswers
+from services.a2a_proxy.tasks.model import Subscription, TaskOwner
+from services.a2a_proxy.tasks.queued_tasks import QueuedTasks
+from services.a2a_proxy.tasks.register import TaskRegister
+from services.a2a_proxy.tasks.responses import answer_error, answer_result, build_fault, choose_dialect
+from services.a2a_proxy.tasks.webhooks import Webhooks
+from services.chassis import strict_json
+from services.chassis.clock import Clock
+
+QUEUE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+STREAM_HEADERS = {"content-type": "text/event-stream"}
+
+NO_TASK_ID = "invalid params: the id of the task is required"
+
+ENDED = "the task has ended: it can be read, but not subscribed to"
+
+OK = 200
+
+FIRST_ERROR = 300
+
+
+@dataclass(frozen=True, slots=True)
+class _FoundTask:
+    """What is known of a task that a request names; `message` is the queued message that stands for it."""
+
+    owner: TaskOwner
+    message: QueuedMessage | None = None
+
+
+class Tasks:
+    """The tasks of all workspaces, as their callers may see and use them."""
+
+    def __init__(
+        self,
+        *,
+        register: TaskRegister,
+        access: TaskAccess,
+        queued: QueuedTasks,
+        answers: AgentAnswers,
+        webhooks: Webhooks,
+        clock: Clock,
+    ) -> None:
+        self._register = register
+        self._access = access
+        self._queued = queued
+        self._answers = answers
+        self._webhooks = webhooks
+        self._clock = clock
+
+    async def admit(
+        self, incoming: IncomingMessage, envelope: Envelope, route: Route, deadline: Deadline | None
+    ) -> Answer | Stream | None:
+        """Answer a request about a queued message, or about a task of another owner; `None` for all others.
+
+        Raises `MalformedMessage` for an invalid id of a task and for a push notification address that is refused, and
+        `Unavailable` if the owner of a task cannot be found.
+        """
+        references = envelope.references
+        if references is NO_REFERENCES:
+            return None
+        fault = references.fault or await self._webhooks.find_fault(references.webhooks)
+        if fault:
+            raise build_fault(envelope, fault)
+        if not references.task_ids:
+            return None
+        found = await self._find(incoming.target, references.task_ids, route)
+        caller = get_owner(incoming)
+        visible = {id_: self._access.may_see(caller, task.owner) for id_, task in found.items()}
+        if not rules.may_use(envelope.method, caller, references.task_ids, visible):
+            return answer_error(envelope, TASK_NOT_FOUND)
+        id_ = references.task_ids[0]
+        message = found[id_].message if id_ in found else None
+        if message is None or not envelope.is_json_rpc:
+            return None
+        return await self._answer_for_message(envelope, message, id_, route, deadline)
+
+    async def answer_for_poll(self, incoming: IncomingMessage, envelope: Envelope) -> Answer | None:
+        """Answer a request to an agent that fetches its messages; `None` for a message and for a bare body.
+
+        Such a request is not queued: nobody could read what the agent answers. Raises `MalformedMessage`.
+        """
+        known = find_method(envelope.method)
+        operation = None if known is None else known.operation
+        if not envelope.is_json_rpc or operation in MESSAGE_OPERATIONS:
+            return None
+        if operation is Operation.LIST_TASKS:
+            return await self._list(incoming, envelope)
+        if operation is None or operation is Operation.GET_EXTENDED_CARD:
+            return answer_error(envelope, UNSUPPORTED_OPERATION)
+        if not envelope.references.task_ids:
+            raise build_fault(envelope, NO_TASK_ID)
+        return answer_error(envelope, TASK_NOT_FOUND)
+
+    async def present(
+        self, receipt: QueueReceipt, incoming: IncomingMessage, envelope: Envelope, deadline: Deadline | None
+    ) -> Receipt:
+        """Return the receipt of a message for an agent that fetches its messages, with the task that stands for it.
+
+        A streaming method is answered by a stream. A bare body gets the receipt alone.
+        """
+        if not envelope.is_json_rpc:
+            return receipt
+        known = find_method(envelope.method)
+        if known is not None and known.operation is Operation.SEND_STREAMING_MESSAGE:
+            chunks = self._follow(envelope, incoming.target, receipt.queue_id, receipt.queue_id, deadline)
+            stream = Stream(status=OK, headers=STREAM_HEADERS, chunks=chunks)
+            return AnswerReceipt(answer=stream, agent_time=timedelta())
+        result = await self._show_receipt(receipt, incoming.target, envelope)
+        return replace(receipt, response=responses.build_response(responses.read_id(envelope.body), "result", result))
+
+    def check_room(self, incoming: IncomingMessage, envelope: Envelope) -> None:
+        """Raise `AgentBusy` if a message could be stored, but its stream could not be served."""
+        known = find_method(envelope.method)
+        if envelope.is_json_rpc and known is not None and known.operation is Operation.SEND_STREAMING_MESSAGE:
+            self._queued.check_room(incoming.target)
+
+    async def receive(self, incoming: IncomingMessage, envelope: Envelope, answer: Answer | Stream) -> Answer | Stream:
+        """Return what the caller receives of an answer of an agent (`AgentAnswers.receive`)."""
+        return await self._answers.receive(incoming, envelope, answer)
+
+    # Requests about queued messages ──────────────────────────────────────────
+
+    async def _answer_for_message(
+        self, envelope: Envelope, message: QueuedMessage, id_: str, route: Route, deadline: Deadline | None
+    ) -> Answer | Stream | None:
+        known = find_method(envelope.method)
+        if known is None or known.operation in MESSAGE_OPERATIONS:
+            return None
+        dialect = choose_dialect(envelope)
+        if known.operation in PUSH_OPERATIONS:
+            return answer_error(envelope, responses.PUSH_NOTIFICATION_NOT_SUPPORTED)
+        if known.operation is Operation.SUBSCRIBE_TO_TASK:
+            return self._subscribe(envelope, message, id_, deadline)
+        keeps_agent_id = route.mode is not DeliveryMode.POLL
+        if known.operation is Operation.CANCEL_TASK:
+            cancelled = await self._queued.cancel(message)
+            if cancelled is None:
+                return answer_error(envelope, responses.TASK_NOT_CANCELABLE)
+            return answer_result(envelope, await self._queued.show(cancelled, dialect, id_=id_))
+        task = await self._queued.show(message, dialect, id_=id_, keeps_agent_id=keeps_agent_id)
+        return answer_result(envelope, views.limit_history(task, _read_history_length(envelope.body), known.dialect))
+
+    def _subscribe(
+        self, envelope: Envelope, message: QueuedMessage, id_: str, deadline: Deadline | None
+    ) -> Answer | Stream:
+        """Return the stream of a message. A client of 1.0 subscribes to no task that has ended."""
+        if message.state not in OPEN_STATES and choose_dialect(envelope) is Dialect.CURRENT:
+            return answer_error(envelope, UNSUPPORTED_OPERATION, ENDED)
+        self._queued.check_room(message.target_id)
+        chunks = self._follow(envelope, message.target_id, message.id, id_, deadline)
+        return Stream(status=OK, headers=STREAM_HEADERS, chunks=chunks)
+
+    def _follow(
+        self, envelope: Envelope, target: WorkspaceId, queue_id: str, task_id: str, deadline: Deadline | None
+    ) -> AsyncGenerator[bytes, None]:
+        subscription = Subscription(
+            target_id=target,
+            queue_id=queue_id,
+            task_id=task_id,
+            request_id=responses.read_id(envelope.body),
+            dialect=choose_dialect(envelope),
+        )
+        now = asyncio.get_running_loop().time()
+        return self._queued.follow(subscription, deadline=rules.limit_stream(len(envelope.body), deadline, now=now))
+
+    async def _list(self, incoming: IncomingMessage, envelope: Envelope) -> Answer:
+        try:
+            query = lists.parse_query(get_object(strict_json.parse(envelope.body), "params"))
+        except lists.InvalidQueryError as invalid:
+            raise build_fault(envelope, f"invalid params: {invalid}") from None
+        caller, dialect = get_owner(incoming), choose_dialect(envelope)
+        workspaces = self._access.list_workspaces(caller)
+        page = await self._queued.list_tasks(incoming.target, caller, workspaces, query, dialect)
+        return answer_result(envelope, page)
+
+    async def _show_receipt(self, receipt: QueueReceipt, target: WorkspaceId, envelope: Envelope) -> JsonObject:
+        """Return the task of a receipt: as it is now, if the same message had been accepted before."""
+        dialect = choose_dialect(envelope)
+        if receipt.earlier_state is not None:
+            message = (await self._queued.find(target, [receipt.queue_id])).get(receipt.queue_id)
+            if message is not None:
+                return views.wrap(await self._queued.show(message, dialect), dialect)
+        context_id = envelope.references.context_id
+        task = views.build_submitted(receipt.queue_id, context_id, self._clock.now(), dialect)
+        return views.wrap(task, dialect)
+
+    # Owners ──────────────────────────────────────────────────────────────────
+
+    async def _find(self, target: WorkspaceId, ids: Sequence[str], route: Route) -> Mapping[str, _FoundTask]:
+        """Return what is known of tasks: of those of agents from the register, of queued messages from the queue."""
+        known = await self._register.find(target, ids)
+        queue_ids: dict[str, str] = {}
+        for id_ in ids:
+            if id_ not in known:
+                if QUEUE_ID.fullmatch(id_):
+                    queue_ids[id_] = id_
+            elif (queue_id := known[id_].queue_id) is not None and route.mode is DeliveryMode.POLL:
+                queue_ids[id_] = queue_id
+        messages = await self._queued.find(target, list(queue_ids.values())) if queue_ids else {}
+        found = {id_: _FoundTask(task.owner) for id_, task in known.items()}
+        for id_, queue_id in queue_ids.items():
+            message = messages.get(queue_id)
+            if message is not None:
+                owner = found[id_].owner if id_ in found else TaskOwner(message.caller_id, message.caller_org_id)
+                found[id_] = _FoundTask(owner, message)
+        return found
+
+
+def _read_history_length(body: bytes) -> object:
+    params = get_object(strict_json.parse(body), "params")
+    return params.get("historyLength", params.get("history_length"))

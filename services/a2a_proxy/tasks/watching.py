@@ -1,0 +1,134 @@
+"""Wakes the streams whose queued messages have changed, whichever replica changed them."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from services.a2a_proxy.errors import AgentBusy
+from services.a2a_proxy.model import WorkspaceId
+from services.a2a_proxy.queue.model import MessageState
+from services.a2a_proxy.tasks.store import TaskStore
+from services.chassis.errors import Unavailable
+
+READ_INTERVAL = timedelta(seconds=1)
+"""Longest time between two looks at the watched messages: not every change sends a notification."""
+
+MIN_PAUSE = timedelta(milliseconds=20)
+"""Least time between two looks, however many notifications arrive."""
+
+MAX_READ = 1000
+"""Messages that one statement looks at."""
+
+MAX_WATCHERS = 4096
+"""Streams that follow messages at the same time."""
+
+MAX_WATCHERS_PER_TARGET = 256
+"""Of them, those of one workspace."""
+
+
+class Watcher:
+    """Waits until a message differs from what its stream has seen."""
+
+    def __init__(self) -> None:
+        self.seen: tuple[MessageState, int] | None = None
+        """The state and the generation of the lease that the stream has told of; `None` before it has told any."""
+        self._changed = asyncio.Event()
+
+    async def wait(self, within: timedelta) -> bool:
+        """Wait until the message has changed or the watching ends; returns whether that is so within the time."""
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        self._changed.clear()
+        return True
+
+    def note(self, found: tuple[MessageState, int] | None) -> None:
+        """Note what is stored of the message; `None` for one that is not stored any more."""
+        if self.seen is not None and found != self.seen:
+            self._changed.set()
+
+    def wake(self) -> None:
+        """Have the stream look, whatever has changed."""
+        self._changed.set()
+
+
+class QueueWatch:
+    """Looks at all watched messages at once: after each notification of the queue, and at least once a second."""
+
+    def __init__(self, store: TaskStore) -> None:
+        self._store = store
+        self._watchers: dict[str, set[Watcher]] = {}
+        self._counts: Counter[WorkspaceId] = Counter()
+        self._has_watchers = asyncio.Event()
+        self._woken = asyncio.Event()
+        self.is_stopping = False
+
+    @contextmanager
+    def watch(self, target: WorkspaceId, queue_id: str) -> Iterator[Watcher]:
+        """Watch a message for the length of the block; raises `AgentBusy` if too many are watched.
+
+        The stream sets `seen` after each look, so a change between its looks is never missed.
+        """
+        self.check_room(target)
+        watcher = Watcher()
+        self._watchers.setdefault(queue_id, set()).add(watcher)
+        self._counts[target] += 1
+        self._has_watchers.set()
+        try:
+            yield watcher
+        finally:
+            own = self._watchers[queue_id]
+            own.discard(watcher)
+            if not own:
+                del self._watchers[queue_id]
+            self._counts[target] -= 1
+            if not self._counts[target]:
+                del self._counts[target]
+            if not self._watchers:
+                self._has_watchers.clear()
+
+    def check_room(self, target: WorkspaceId) -> None:
+        """Raise `AgentBusy` if no further message of a target may be watched."""
+        if self._counts[target] >= MAX_WATCHERS_PER_TARGET or self._counts.total() >= MAX_WATCHERS:
+            raise AgentBusy
+
+    def wake(self) -> None:
+        """Look now: something in the queue has changed."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Have all streams end, because the service stops."""
+        self.is_stopping = True
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.wake()
+
+    async def follow(self) -> None:
+        """Look until cancelled, while any message is watched."""
+        while True:
+            await self._has_watchers.wait()
+            try:
+                async with asyncio.timeout(READ_INTERVAL.total_seconds()):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+            self._woken.clear()
+            try:
+                await self._look()
+            except Unavailable:
+                await asyncio.sleep(READ_INTERVAL.total_seconds())
+            await asyncio.sleep(MIN_PAUSE.total_seconds())
+
+    async def _look(self) -> None:
+        ids = list(self._watchers)
+        for start in range(0, len(ids), MAX_READ):
+            part = ids[start : start + MAX_READ]
+            async with self._store.begin() as tx:
+                found = await tx.read_states(part)
+            for id_ in part:
+                for watcher in self._watchers.get(id_, ()):
+                    watcher.note(found.get(id_))
