@@ -3,13 +3,20 @@
 A message has `content` instead of `parts`, roles have the names of an enum, parts have no `kind`, and the data of a
 data part is wrapped: `{"data": {"data": {...}}}`. ProtoJSON allows the names of the proto file as well (`message_id`),
 which the official SDK sends.
+
+What is rendered has the members of the proto file only: readers refuse the whole text for one that they do not know.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from molecule_a2a.members import convert_object, list_aliases, rename_members
 from molecule_a2a.messages import ROLES
 from molecule_a2a.model import JsonObject
+
+MESSAGE_MEMBERS = ("messageId", "contextId", "taskId", "role", "content", "metadata", "extensions")
+ARTIFACT_MEMBERS = ("artifactId", "name", "description", "parts", "metadata", "extensions")
+PART_MEMBERS = ("text", "file", "data", "metadata")
+FILE_MEMBERS = ("fileWithUri", "fileWithBytes", "mimeType", "name")
 
 FILE_NAMES = {"bytes": "fileWithBytes", "uri": "fileWithUri"}
 """The members of a file that hold its content, with their names in proto JSON."""
@@ -27,10 +34,8 @@ def read_message(message: JsonObject) -> JsonObject:
 
 def render_message(message: JsonObject) -> JsonObject:
     """Return the proto message of a message."""
-    rendered = {name: value for name, value in message.items() if name not in {"kind", "parts"}}
+    rendered = select_members(rename_members(message, {"parts": "content"}), MESSAGE_MEMBERS)
     _rename_role(rendered, ROLES)
-    if "parts" in message:
-        rendered["content"] = message["parts"]
     _convert_parts(rendered, "content", render_part)
     return rendered
 
@@ -42,7 +47,7 @@ def read_artifact(artifact: JsonObject) -> JsonObject:
 
 
 def render_artifact(artifact: JsonObject) -> JsonObject:
-    rendered = artifact.copy()
+    rendered = select_members(artifact, ARTIFACT_MEMBERS)
     _convert_parts(rendered, "parts", render_part)
     return rendered
 
@@ -62,12 +67,17 @@ def read_part(part: JsonObject) -> JsonObject:
 
 def render_part(part: JsonObject) -> JsonObject:
     """Return the proto part of a part."""
-    rendered = {name: value for name, value in part.items() if name != "kind"}
+    rendered = select_members(part, PART_MEMBERS)
     if part.get("kind") == "data" and "data" in part:
         rendered["data"] = {"data": part["data"]}
     elif part.get("kind") == "file":
         rendered["file"] = convert_object(part.get("file"), _render_file)
     return rendered
+
+
+def select_members(source: JsonObject, names: Iterable[str]) -> JsonObject:
+    """Return the members of an object that the proto file has."""
+    return {name: source[name] for name in names if name in source}
 
 
 _MESSAGE_ALIASES = list_aliases("messageId", "contextId", "taskId", "referenceTaskIds")
@@ -92,7 +102,7 @@ def _read_file(file: JsonObject) -> JsonObject:
 
 
 def _render_file(file: JsonObject) -> JsonObject:
-    return rename_members(file, FILE_NAMES)
+    return select_members(rename_members(file, FILE_NAMES), FILE_MEMBERS)
 
 
 def _unwrap(data: object) -> object:
