@@ -2,11 +2,14 @@
 
 A message has `content` instead of `parts`, roles have the names of an enum, parts have no `kind`, and the data of a
 data part is wrapped: `{"data": {"data": {...}}}`. ProtoJSON allows the names of the proto file as well (`message_id`),
-which the official SDK sends.
+which the official SDK sends. The bytes of a file are base64 of base64: the SDK puts the base64 text of the JSON into
+the field, which ProtoJSON encodes again. What is encoded once is read, too.
 
 What is rendered has the members of the proto file only: readers refuse the whole text for one that they do not know.
 """
 
+import re
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping
 
 from molecule_a2a.members import convert_object, list_aliases, rename_members
@@ -17,6 +20,9 @@ MESSAGE_MEMBERS = ("messageId", "contextId", "taskId", "role", "content", "metad
 ARTIFACT_MEMBERS = ("artifactId", "name", "description", "parts", "metadata", "extensions")
 PART_MEMBERS = ("text", "file", "data", "metadata")
 FILE_MEMBERS = ("fileWithUri", "fileWithBytes", "mimeType", "name")
+
+BASE64_GROUP = 4
+"""Characters that stand for three bytes."""
 
 FILE_NAMES = {"bytes": "fileWithBytes", "uri": "fileWithUri"}
 """The members of a file that hold its content, with their names in proto JSON."""
@@ -84,6 +90,9 @@ _MESSAGE_ALIASES = list_aliases("messageId", "contextId", "taskId", "referenceTa
 _ARTIFACT_ALIASES = list_aliases("artifactId")
 _FILE_ALIASES = list_aliases("fileWithBytes", "fileWithUri", "mimeType")
 
+_URL_SAFE = str.maketrans("-_", "+/")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}", re.ASCII)
+
 _ROLES = {name: role for role, name in ROLES.items()}
 
 
@@ -98,11 +107,29 @@ def _read_file(file: JsonObject) -> JsonObject:
     for old, new in FILE_NAMES.items():
         if new in named and old not in named:
             named[old] = named.pop(new)
+    if isinstance(named.get("bytes"), str):
+        named["bytes"] = _decode_once(named["bytes"])
     return named
 
 
 def _render_file(file: JsonObject) -> JsonObject:
-    return select_members(rename_members(file, FILE_NAMES), FILE_MEMBERS)
+    rendered = select_members(rename_members(file, FILE_NAMES), FILE_MEMBERS)
+    content = rendered.get("fileWithBytes")
+    if isinstance(content, str):
+        padded = content + "=" * (-len(content) % BASE64_GROUP)
+        rendered["fileWithBytes"] = b64encode(padded.encode(errors="replace")).decode()
+    return rendered
+
+
+def _decode_once(text: str) -> str:
+    """Return the base64 text that is encoded once more, or the text itself if it is encoded once."""
+    try:
+        decoded = b64decode(text.translate(_URL_SAFE) + "=" * (-len(text) % BASE64_GROUP), validate=True).decode(
+            "ascii"
+        )
+    except ValueError:
+        return text
+    return decoded if len(decoded) % BASE64_GROUP == 0 and _BASE64.fullmatch(decoded) else text
 
 
 def _unwrap(data: object) -> object:

@@ -84,8 +84,9 @@ async def test_the_official_client_of_the_old_version_sends_streams_reads_and_ca
 
     assert seen["task"]["status"]["state"] == "input-required"
     parts = seen["task"]["artifacts"][0]["parts"]
-    assert [part["kind"] for part in parts] == ["text", "data", "file"]
+    assert [part["kind"] for part in parts] == ["text", "data", "file", "file"]
     assert (parts[1]["data"], parts[2]["file"]["uri"]) == ({"k": [1, {"n": None}]}, "https://e/x")
+    assert parts[3]["file"] == {"bytes": "iVBORw0KGgo=", "name": "y"}
     kinds = ["task", "status-update", "artifact-update", "status-update"]
     assert [event["kind"] for event in seen["events"]] == kinds
     assert seen["events"][-1]["final"] is True

@@ -15,6 +15,7 @@ from a2a.client.transports.rest import RestTransport
 from a2a.types import (
     DataPart,
     FilePart,
+    FileWithBytes,
     FileWithUri,
     GetTaskPushNotificationConfigParams,
     Message,
@@ -61,6 +62,7 @@ def _build_params(text: str) -> MessageSendParams:
         TextPart(text=text),
         DataPart(data={"k": [1, {"n": None}]}),
         FilePart(file=FileWithUri(uri="https://e/x", name="x", mime_type="image/png")),
+        FilePart(file=FileWithBytes(bytes="iVBORw0KGgo=", name="y")),
     ]
     message = Message(message_id=text, role=Role.user, parts=parts, metadata={"a_b": 1})
     return MessageSendParams(message=message, configuration=MessageSendConfiguration(blocking=True))
