@@ -5,8 +5,19 @@ from collections.abc import Callable
 from molecule_a2a.events import MEMBERS
 from molecule_a2a.members import convert_list_member, convert_member, list_aliases, rename_members
 from molecule_a2a.model import JsonObject
-from molecule_a2a.rest.proto_messages import read_artifact, read_message, render_artifact, render_message
+from molecule_a2a.rest.proto_messages import (
+    read_artifact,
+    read_message,
+    render_artifact,
+    render_message,
+    select_members,
+)
 from molecule_a2a.tasks import STATES, downgrade_state
+
+TASK_MEMBERS = ("id", "contextId", "status", "artifacts", "history", "metadata")
+STATUS_MEMBERS = ("state", "message", "timestamp")
+STATUS_UPDATE_MEMBERS = ("taskId", "contextId", "status", "final", "metadata")
+ARTIFACT_UPDATE_MEMBERS = ("taskId", "contextId", "artifact", "append", "lastChunk", "metadata")
 
 
 def read_task(task: JsonObject) -> JsonObject:
@@ -20,7 +31,7 @@ def read_task(task: JsonObject) -> JsonObject:
 
 def render_task(task: JsonObject) -> JsonObject:
     """Return the proto task of a task."""
-    rendered = _drop_kind(task)
+    rendered = select_members(task, TASK_MEMBERS)
     convert_member(rendered, "status", _render_status)
     convert_list_member(rendered, "artifacts", render_artifact)
     convert_list_member(rendered, "history", render_message)
@@ -49,7 +60,7 @@ def _read_status_update(update: JsonObject) -> JsonObject:
 
 
 def _render_status_update(update: JsonObject) -> JsonObject:
-    rendered = _drop_kind(update)
+    rendered = select_members(update, STATUS_UPDATE_MEMBERS)
     convert_member(rendered, "status", _render_status)
     return rendered
 
@@ -61,7 +72,7 @@ def _read_artifact_update(update: JsonObject) -> JsonObject:
 
 
 def _render_artifact_update(update: JsonObject) -> JsonObject:
-    rendered = _drop_kind(update)
+    rendered = select_members(update, ARTIFACT_UPDATE_MEMBERS)
     convert_member(rendered, "artifact", render_artifact)
     return rendered
 
@@ -74,9 +85,10 @@ def _read_status(status: JsonObject) -> JsonObject:
 
 
 def _render_status(status: JsonObject) -> JsonObject:
-    rendered = status.copy()
+    rendered = select_members(status, STATUS_MEMBERS)
     state = status.get("state")
-    rendered["state"] = _PROTO_STATES.get(state, state) if isinstance(state, str) else state
+    if isinstance(state, str):
+        rendered["state"] = _PROTO_STATES.get(state, state)
     convert_member(rendered, "message", render_message)
     return rendered
 
@@ -102,7 +114,3 @@ _RENDERERS: dict[str, Callable[[JsonObject], JsonObject]] = {
     "statusUpdate": _render_status_update,
     "artifactUpdate": _render_artifact_update,
 }
-
-
-def _drop_kind(event: JsonObject) -> JsonObject:
-    return {name: value for name, value in event.items() if name != "kind"}

@@ -7,7 +7,7 @@ from molecule_a2a.members import convert_member, fill_members, get_text, list_al
 from molecule_a2a.model import JsonObject, Operation
 from molecule_a2a.params import MESSAGE_OPERATIONS
 from molecule_a2a.rest.model import Target
-from molecule_a2a.rest.proto_messages import read_message, render_message
+from molecule_a2a.rest.proto_messages import read_message, render_message, select_members
 
 NESTED = "pushNotificationConfig"
 
@@ -29,7 +29,7 @@ def read_params(target: Target, body: JsonObject, query: JsonObject) -> JsonObje
 
 def render_send_params(params: JsonObject) -> JsonObject:
     """Return the proto request of the params of a message."""
-    rendered = params.copy()
+    rendered = select_members(params, ("message", "configuration", "metadata"))
     convert_member(rendered, "message", render_message)
     convert_member(rendered, "configuration", _render_configuration)
     return rendered
@@ -60,8 +60,10 @@ def render_task_config(config: JsonObject) -> JsonObject:
     """Return the proto config of a config with the id of its task."""
     nested = config.get(NESTED)
     config_id = get_text(nested, "id") if isinstance(nested, dict) else ""
-    name = f"tasks/{get_text(config, 'taskId')}/pushNotificationConfigs/{config_id}"
-    return {"name": name, **{name: value for name, value in config.items() if name != "taskId"}}
+    rendered: JsonObject = {"name": f"tasks/{get_text(config, 'taskId')}/pushNotificationConfigs/{config_id}"}
+    if isinstance(nested, dict):
+        rendered[NESTED] = _render_config(nested)
+    return rendered
 
 
 _CONFIG_NAME = re.compile(r"tasks/(?P<task>.+)/pushNotificationConfigs/(?P<config>.*)")
@@ -93,7 +95,22 @@ def _read_configuration(configuration: JsonObject) -> JsonObject:
 
 
 def _render_configuration(configuration: JsonObject) -> JsonObject:
-    return rename_members(configuration, {NESTED: "pushNotification"})
+    rendered = select_members(
+        rename_members(configuration, {NESTED: "pushNotification"}),
+        ("acceptedOutputModes", "pushNotification", "historyLength", "blocking"),
+    )
+    convert_member(rendered, "pushNotification", _render_config)
+    return rendered
+
+
+def _render_config(config: JsonObject) -> JsonObject:
+    rendered = select_members(config, ("id", "url", "token", "authentication"))
+    convert_member(rendered, "authentication", _render_authentication)
+    return rendered
+
+
+def _render_authentication(authentication: JsonObject) -> JsonObject:
+    return select_members(authentication, ("schemes", "credentials"))
 
 
 def _read_push_params(target: Target, body: JsonObject) -> JsonObject:

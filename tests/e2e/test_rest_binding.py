@@ -13,6 +13,7 @@ from google.protobuf.json_format import ParseDict
 from starlette.applications import Starlette
 
 from tests.e2e.conversation import wait_until_online
+from tests.e2e.sdk_clients.environments import run_client
 from tests.http.conftest import run_server
 from tests.molecule_a2a.rest.binding import build_card, build_handler, parse_events
 
@@ -75,3 +76,20 @@ async def test_a_client_of_the_old_version_sends_streams_reads_and_cancels(empty
         missing = await http.get("/v1/tasks/no-such-task")
         assert (missing.status_code, missing.json()["type"]) == (404, "TaskNotFoundError")
         assert "127.0.0.1" not in json.dumps(missing.json())
+
+
+@pytest.mark.timeout(400)
+async def test_the_official_client_of_the_old_version_sends_streams_reads_and_cancels(rest_url):
+    seen = await run_client("0_3", "rest_client_0_3.py", rest_url)
+
+    assert seen["task"]["status"]["state"] == "input-required"
+    parts = seen["task"]["artifacts"][0]["parts"]
+    assert [part["kind"] for part in parts] == ["text", "data", "file", "file"]
+    assert (parts[1]["data"], parts[2]["file"]["uri"]) == ({"k": [1, {"n": None}]}, "https://e/x")
+    assert parts[3]["file"] == {"bytes": "iVBORw0KGgo=", "name": "y"}
+    kinds = ["task", "status-update", "artifact-update", "status-update"]
+    assert [event["kind"] for event in seen["events"]] == kinds
+    assert seen["events"][-1]["final"] is True
+    assert (seen["read"]["id"], seen["canceled"]["status"]["state"]) == (seen["task"]["id"], "canceled")
+    assert seen["config"]["pushNotificationConfig"]["id"] == "P"
+    assert seen["missing"] == 404

@@ -113,9 +113,9 @@ async def get_error(answer):
         (
             "POST",
             "/tasks/T/pushNotificationConfigs",
-            {"id": "P", "url": "https://h"},
-            ("CreateTaskPushNotificationConfig", {"id": "P", "url": "https://h", "taskId": "T"}),
-            {"id": "P", "url": "https://h", "taskId": "T"},
+            {"id": "P", "url": "https://8.8.8.8/h"},
+            ("CreateTaskPushNotificationConfig", {"id": "P", "url": "https://8.8.8.8/h", "taskId": "T"}),
+            {"id": "P", "url": "https://8.8.8.8/h", "taskId": "T"},
         ),
         (
             "DELETE",
@@ -471,7 +471,9 @@ async def test_a_message_accepted_for_later_is_a_submitted_task(gateway):
     gateway.proxy.registry.set_workspace(TARGET, delivery_mode=registry_pb2.DELIVERY_MODE_POLL)
     async with call(gateway, "POST", "/message:send", json=MESSAGE) as answer:
         task = (await answer.json(content_type=None))["task"]
-    assert (task["contextId"], task["status"]) == ("C", {"state": "TASK_STATE_SUBMITTED"})
+    assert (task["contextId"], task["status"]["state"]) == ("C", "TASK_STATE_SUBMITTED")
+    async with call(gateway, "GET", f"/v1/tasks/{task['id']}") as answer:
+        assert (await answer.json())["status"]["state"] == "TASK_STATE_SUBMITTED"
 
     gateway.proxy.registry.set_workspace(
         TARGET, delivery_mode=registry_pb2.DELIVERY_MODE_PUSH, status=registry_pb2.WORKSPACE_STATUS_HIBERNATED
@@ -481,7 +483,7 @@ async def test_a_message_accepted_for_later_is_a_submitted_task(gateway):
         assert answer.status == 200
         later = (await answer.json())["task"]
     assert later["id"] != task["id"]
-    assert later["status"] == {"state": "TASK_STATE_SUBMITTED"}
+    assert later["status"]["state"] == "TASK_STATE_SUBMITTED"
 
 
 @pytest.mark.parametrize("path", ["/extendedAgentCard", "/v1/card"])

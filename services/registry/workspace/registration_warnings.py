@@ -3,7 +3,7 @@
 from services.registry.workspace.interfaces import extract_interfaces
 from services.registry.workspace.model import DeliveryMode
 
-USED_BINDINGS = frozenset({"JSONRPC"})
+USED_BINDINGS = frozenset({"JSONRPC", "HTTP+JSON"})
 """The bindings over which the plane sends messages to agents."""
 
 USED_MAJOR_VERSIONS = frozenset({"0", "1"})

@@ -16,7 +16,12 @@ CURRENT, LEGACY = Dialect.CURRENT, Dialect.LEGACY
 
 COMPLETED, WAITING = pb.TaskState.TASK_STATE_COMPLETED, pb.TaskState.TASK_STATE_INPUT_REQUIRED
 
-PARTS = [{"text": "wait"}, {"url": "https://e/x", "mediaType": "image/png", "filename": "x"}, {"data": {"k": 1.5}}]
+PARTS = [
+    {"text": "wait"},
+    {"url": "https://e/x", "mediaType": "image/png", "filename": "x"},
+    {"raw": "iVBORw0KGgo="},
+    {"data": {"k": 1.5}},
+]
 
 
 @pytest.fixture(params=[CURRENT, LEGACY])
