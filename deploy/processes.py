@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from secrets import token_bytes
 from typing import Final
 
@@ -24,6 +25,9 @@ MODULES: Final = {name: f"services.{name}" for name in SERVICES} | {GATEWAY: GAT
 """The package of each process."""
 
 VAULT_KEY_BYTES: Final = 32
+
+SIGNING_KEY: Final = "AGENT_CARD_SIGNING_KEY"
+"""The variable that names the file with the key that signs agent cards."""
 
 DATABASE_FILE: Final = f"DATABASE_URL{FILE_SUFFIX}"
 """The variable that names a file with a database URL."""
@@ -72,7 +76,8 @@ def build_environments(
 
     `database_urls` has the URL of each service with its own login; `inherited` is the operator's environment.
     """
-    shared = {**GRPC_ENVIRONMENT, **inherited, **build_variables(settings, layout)}
+    signing_key = {} if inherited.get(SIGNING_KEY) else {SIGNING_KEY: str(_make_signing_key(layout))}
+    shared = {**GRPC_ENVIRONMENT, **inherited, **signing_key, **build_variables(settings, layout)}
     environments = {}
     for process in MODULES:
         database = _choose_database(process, database_urls, inherited)
@@ -130,6 +135,13 @@ def build_variables(settings: UpSettings, layout: Layout) -> dict[str, str]:
         address = f"unix:{layout.socket(service)}"
         variables |= {f"{service.upper()}_LISTEN": address, f"{service.upper()}_TARGETS": address}
     return variables
+
+
+def _make_signing_key(layout: Layout) -> Path:
+    """Return the file with the key that signs agent cards. The cryptography is imported here, not by every command."""
+    path = layout.keys / "agent-cards.pem"
+    load_or_create_key(path, lambda: import_module("deploy.signing_key").create_signing_key())
+    return path
 
 
 def _choose_vault_key(settings: UpSettings, layout: Layout) -> str:

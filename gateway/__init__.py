@@ -41,6 +41,11 @@
 | `event_memory`        | limits the memory of incomplete events of converted streams                |      |
 | `file_transfers`      | chat files, one stream to the A2A proxy for each                           |      |
 | `agent_cards`         | agent cards for clients of the plane                                       | pure |
+| `card_addresses`      | hides the addresses of agents in what their cards say                      | pure |
+| `card_rewriting`      | extended cards in replies of every binding                                 |      |
+| `card_cache`          | cards that were rendered last                                              |      |
+| `card_signing`        | signs agent cards with the key of the plane                                |      |
+| `preconditions`       | whether a client already has what it asks for                              | pure |
 | `extended_card`       | extended agent cards in replies to messages                                | pure |
 | `connect_snippets`    | what an external agent needs to connect                                    | pure |
 | `snippets/`           | programs that agents receive as text                                       |      |

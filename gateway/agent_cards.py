@@ -1,56 +1,60 @@
-"""Agent cards for clients of the plane: with its addresses and security instead of the agent's. Pure."""
+"""Agent cards for clients of the plane: with its addresses and security instead of the agent's. Pure.
 
-from collections.abc import Iterator, Mapping
+The plane converts between the versions of A2A, so each card offers all versions and bindings that the plane serves,
+whatever the agent speaks. What the agent itself requires of its callers is not shown: the plane is its only caller, and
+proves itself to it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from gateway.card_addresses import DATA_IMAGE, hide_addresses, is_shown, list_hosts
+from molecule_a2a.cards import build_hybrid_card, upgrade_card
+from molecule_a2a.dialects import find_dialect
+from molecule_a2a.interfaces import Interface, read_interfaces
+from molecule_a2a.model import Dialect
 
 Card = dict[str, Any]
 
-JSONRPC_BINDING = "JSONRPC"
-"""The only binding that the plane forwards; interfaces with another one bypass the plane and are dropped."""
+JSONRPC = "JSONRPC"
+REST = "HTTP+JSON"
 
-LEGACY_VERSION = "0.3"
-CURRENT_VERSION_PREFIX = "1."
+BINDING_PATHS = {JSONRPC: "", REST: "/rest"}
+"""Where the plane serves each binding, below the A2A address of a workspace."""
 
-LEGACY_MEMBERS = (
-    "url",
-    "protocolVersion",
-    "preferredTransport",
-    "additionalInterfaces",
-    "security",
-    "supportsAuthenticatedExtendedCard",
-)
-"""Members that only cards of 0.3 and before have."""
+SERVED_BINDINGS = (JSONRPC, REST)
+"""The bindings that cards offer, in this order."""
 
-REPLACED_MEMBERS = frozenset(
-    {*LEGACY_MEMBERS, "supportedInterfaces", "securitySchemes", "securityRequirements", "signatures"}
-)
-"""Members about addresses and credentials, and signatures, which cover the whole card."""
+SERVED_DIALECTS = (Dialect.CURRENT, Dialect.LEGACY)
+"""The versions that cards offer for each binding, in this order: some clients take the first interface."""
+
+REPLACED_MEMBERS = frozenset({"supportedInterfaces", "securitySchemes", "securityRequirements"})
+"""Members about addresses and credentials, in the form of 1.0."""
 
 SECURITY_SCHEME_NAME = "molecule"
 """The name of the gateway's security scheme."""
 
-
-def render_hybrid_card(card: Mapping[str, Any], *, url: str, bearer_needed: bool) -> Card:
-    """Return a card with the members of 0.3 and 1.0, for the versions that the agent supports at `url`."""
-    shown = render_current_card(card, url=url, bearer_needed=bearer_needed)
-    if not _speaks_legacy(shown):
-        return shown
-    shown |= {"url": url, "preferredTransport": JSONRPC_BINDING, "protocolVersion": "0.3.0", "additionalInterfaces": []}
-    shown["securitySchemes"] = {SECURITY_SCHEME_NAME: {"type": "http", "scheme": "bearer", **_SECURITY_SCHEME}}
-    if bearer_needed:
-        shown["security"] = [{SECURITY_SCHEME_NAME: []}]
-    if shown.get("capabilities", {}).get("extendedAgentCard"):
-        shown["supportsAuthenticatedExtendedCard"] = True
-    return shown
+MAX_TENANTS = 16
+"""Tenants of an agent that its card offers."""
 
 
-def render_current_card(card: Mapping[str, Any], *, url: str, bearer_needed: bool) -> Card:
-    """Return a card in the form of 1.0."""
-    shown: Card = {name: value for name, value in card.items() if name not in REPLACED_MEMBERS}
-    shown["capabilities"] = _render_capabilities(card)
-    shown["skills"] = _render_skills(card)
-    shown["supportedInterfaces"] = list(_render_interfaces(card, url))
-    shown["securitySchemes"] = {SECURITY_SCHEME_NAME: _SECURITY_SCHEME}
+def render_hybrid_card(
+    card: Mapping[str, Any], *, url: str, bearer_needed: bool, bindings: Sequence[str] = SERVED_BINDINGS
+) -> Card:
+    """Return a card with the members of 0.3 and of 1.0, which clients of both versions read."""
+    return build_hybrid_card(render_current_card(card, url=url, bearer_needed=bearer_needed, bindings=bindings))
+
+
+def render_current_card(
+    card: Mapping[str, Any], *, url: str, bearer_needed: bool, bindings: Sequence[str] = SERVED_BINDINGS
+) -> Card:
+    """Return a card in the form of 1.0; `url` is the A2A address of the workspace."""
+    interfaces = read_interfaces(card)
+    hidden = list_hosts(one.url for one in interfaces)
+    shown = _hide_addresses(upgrade_card(card), hidden)
+    named = [one for one in interfaces if hide_addresses(one.tenant, hidden) == one.tenant]
+    shown["supportedInterfaces"] = list(_build_interfaces(named, url, bindings))
+    shown["securitySchemes"] = {SECURITY_SCHEME_NAME: {"httpAuthSecurityScheme": {"scheme": "Bearer"}}}
     if bearer_needed:
         shown["securityRequirements"] = [{"schemes": {SECURITY_SCHEME_NAME: {"list": []}}}]
     return shown
@@ -58,81 +62,72 @@ def render_current_card(card: Mapping[str, Any], *, url: str, bearer_needed: boo
 
 def accepts_current_only(version: str) -> bool:
     """Whether a client with this A2A-Version reads cards of 1.0."""
-    return version.strip().startswith(CURRENT_VERSION_PREFIX)
+    return find_dialect(version.strip()) is Dialect.CURRENT
 
 
-_SECURITY_SCHEME: Card = {"httpAuthSecurityScheme": {"scheme": "Bearer"}}
+def _build_interfaces(interfaces: Sequence[Interface], url: str, bindings: Sequence[str]) -> Iterator[Card]:
+    """Yield the interfaces of the plane. Those of 1.0 name the tenants that the agent's name, because 0.3 has none."""
+    for binding in bindings:
+        for dialect in SERVED_DIALECTS:
+            shown = {
+                "url": f"{url}{BINDING_PATHS[binding]}",
+                "protocolBinding": binding,
+                "protocolVersion": dialect.value,
+            }
+            for tenant in _list_tenants(interfaces, binding) if dialect is Dialect.CURRENT else [""]:
+                yield {**shown, "tenant": tenant} if tenant else shown
 
 
-def _render_interfaces(card: Mapping[str, Any], url: str) -> Iterator[Card]:
-    """Yield the interfaces that the plane forwards, in the agent's order, each version once."""
-    seen = set()
-    for version, tenant in _declared_versions(card):
-        if (version, tenant) not in seen:
-            seen.add((version, tenant))
-            shown = {"url": url, "protocolBinding": JSONRPC_BINDING, "protocolVersion": version}
-            yield {**shown, "tenant": tenant} if tenant else shown
+def _list_tenants(interfaces: Sequence[Interface], binding: str) -> list[str]:
+    """Return the tenants of an agent's interfaces of 1.0, those of the same binding if it has one; empty for none."""
+    current = [one for one in interfaces if one.dialect is Dialect.CURRENT]
+    same = [one for one in current if one.binding == binding]
+    tenants = list(dict.fromkeys(one.tenant for one in same or current))
+    return tenants[:MAX_TENANTS] or [""]
 
 
-def _declared_versions(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield version and tenant of each JSON-RPC interface; a card without interfaces is a legacy card."""
-    for interface in _only_objects(card.get("supportedInterfaces")):
-        if interface.get("protocolBinding") == JSONRPC_BINDING:
-            yield (
-                _major_minor(_text_or_empty(interface.get("protocolVersion"))),
-                _text_or_empty(interface.get("tenant")),
-            )
-    if _has_legacy_endpoint(card) or not _names_an_interface(card):
-        yield LEGACY_VERSION, ""
-
-
-def _names_an_interface(card: Mapping[str, Any]) -> bool:
-    return isinstance(card.get("supportedInterfaces"), list) or bool(_text_or_empty(card.get("url")))
-
-
-def _has_legacy_endpoint(card: Mapping[str, Any]) -> bool:
-    if not _text_or_empty(card.get("url")):
-        return False
-    transports = {_text_or_empty(card.get("preferredTransport")) or JSONRPC_BINDING}
-    transports |= {
-        _text_or_empty(interface.get("transport")) for interface in _only_objects(card.get("additionalInterfaces"))
-    }
-    return JSONRPC_BINDING in transports
-
-
-def _major_minor(version: str) -> str:
-    return ".".join(version.split(".")[:2]) or LEGACY_VERSION
-
-
-def _speaks_legacy(shown: Card) -> bool:
-    return any(
-        not interface["protocolVersion"].startswith(CURRENT_VERSION_PREFIX)
-        for interface in shown["supportedInterfaces"]
-    )
-
-
-def _render_capabilities(card: Mapping[str, Any]) -> Card:
-    """Return the capabilities, with the one that 0.3 has at the top level."""
-    declared = card.get("capabilities")
-    shown = dict(declared) if isinstance(declared, dict) else {}
-    if card.get("supportsAuthenticatedExtendedCard") is True:
-        shown.setdefault("extendedAgentCard", True)
+def _hide_addresses(card: Card, hidden: frozenset[str]) -> Card:
+    """Return a card of 1.0 without addresses and credentials of its agent."""
+    kept = {name: value for name, value in card.items() if name not in REPLACED_MEMBERS}
+    for name in ("documentationUrl", "iconUrl"):
+        if name in kept and not (is_shown(kept[name], hidden) or (name == "iconUrl" and _is_image(kept[name]))):
+            del kept[name]
+    provider = kept.get("provider")
+    if isinstance(provider, dict) and "url" in provider and not is_shown(provider["url"], hidden):
+        kept["provider"] = {name: value for name, value in provider.items() if name != "url"}
+    capabilities = card["capabilities"]
+    shown: Card = hide_addresses({name: value for name, value in kept.items() if name != "capabilities"}, hidden)
+    shown["capabilities"] = _hide_in_capabilities(capabilities, hidden)
+    shown["skills"] = _render_skills(shown.get("skills"))
     return shown
 
 
-def _render_skills(card: Mapping[str, Any]) -> list[Card]:
-    """Return the skills without the agent's security."""
-    hidden = {"security", "securityRequirements"}
+def _is_image(icon: object) -> bool:
+    return isinstance(icon, str) and icon.startswith(DATA_IMAGE)
+
+
+def _hide_in_capabilities(capabilities: Card, hidden: frozenset[str]) -> Card:
+    """Return what an agent declares. The URI of an extension names it and is no address, so it may have its host."""
+    shown: Card = hide_addresses({name: value for name, value in capabilities.items() if name != "extensions"}, hidden)
+    extensions = capabilities.get("extensions")
+    if isinstance(extensions, list):
+        shown["extensions"] = [
+            {**hide_addresses(extension, hidden), "uri": extension["uri"]}
+            for extension in extensions
+            if isinstance(extension, dict) and _names_extension(extension.get("uri"))
+        ]
+    return shown
+
+
+def _names_extension(uri: object) -> bool:
+    return isinstance(uri, str) and hide_addresses(uri, frozenset()) == uri
+
+
+def _render_skills(skills: object) -> list[Card]:
+    """Return the skills without the agent's security; what is no object is left out."""
+    listed = skills if isinstance(skills, list) else []
     return [
-        {name: value for name, value in skill.items() if name not in hidden}
-        for skill in _only_objects(card.get("skills"))
+        {name: value for name, value in skill.items() if name != "securityRequirements"}
+        for skill in listed
+        if isinstance(skill, dict)
     ]
-
-
-def _only_objects(value: object) -> list[Card]:
-    """Return the objects of a list; an agent may declare anything, and the rest is ignored."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _text_or_empty(value: object) -> str:
-    return value if isinstance(value, str) else ""

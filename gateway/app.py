@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from gateway import documentation
 from gateway.authentication import Authenticator
+from gateway.card_signing import CardSigner, read_card_signer
 from gateway.clients import ServiceChannels, open_channels
 from gateway.cors import CorsPolicy
 from gateway.credentials import hash_credential
@@ -82,8 +83,10 @@ class Gateway:
 async def start_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """Run the gateway's feeds and streams within the `with` block; yields the application.
 
-    If one of them fails, the block is cancelled and the error raised.
+    If one of them fails, the block is cancelled and the error raised. Raises `InvalidSettings` for an unusable key
+    of agent cards.
     """
+    signer = read_card_signer(settings.agent_card_signing_key)
     async with open_channels(settings) as channels:
         authenticator = Authenticator(
             channels.auth,
@@ -100,7 +103,7 @@ async def start_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 group.create_task(feed.run(), name="events"),
             ]
             try:
-                application = _build_application(settings, channels, authenticator, exchanges, feed)
+                application = _build_application(settings, channels, authenticator, exchanges, feed, signer=signer)
                 yield Gateway(application, feed.end_subscriptions)
             finally:
                 for loop in loops:
@@ -113,6 +116,8 @@ def _build_application(
     authenticator: Authenticator,
     exchanges: ExchangePool,
     feed: EventFeed,
+    *,
+    signer: CardSigner | None,
 ) -> ASGIApp:
     metrics = RequestMetrics()
     proxy_headers = ProxyHeaders(settings.trusted_proxies or (), settings.external_platform_url)
@@ -124,11 +129,27 @@ def _build_application(
         metrics,
         EventStreamRoutes(authenticator, readers),
         forget_session=authenticator.forget_session,
+        signer=signer,
     )
     router = build_router(routes, callers=authenticator, proxy_headers=proxy_headers, is_limited=not settings.is_open)
     base_url, bearer_needed = proxy_headers.base_url, not settings.is_open
-    bindings = RestApp(authenticator, exchanges, fallback=router, base_url=base_url, bearer_needed=bearer_needed)
-    messages = MessageApp(authenticator, exchanges, fallback=bindings, base_url=base_url, bearer_needed=bearer_needed)
+    sign_card = None if signer is None else signer.sign
+    bindings = RestApp(
+        authenticator,
+        exchanges,
+        fallback=router,
+        base_url=base_url,
+        bearer_needed=bearer_needed,
+        sign_card=sign_card,
+    )
+    messages = MessageApp(
+        authenticator,
+        exchanges,
+        fallback=bindings,
+        base_url=base_url,
+        bearer_needed=bearer_needed,
+        sign_card=sign_card,
+    )
     return RequestMiddleware(
         WebSocketApp(authenticator, readers, metrics, fallback=messages),
         hosts=hosts,
@@ -151,6 +172,7 @@ def build_routes(
     streams: EventStreamRoutes,
     *,
     forget_session: Callable[[str], None],
+    signer: CardSigner | None = None,
 ) -> list[Route]:
     """Return every route but those that describe the others."""
     card_guard = cards.choose_guard(public=settings.cards_are_public)
@@ -189,7 +211,9 @@ def build_routes(
         *SecretRoutes(channels.auth).list_routes(),
         *ModelRoutes(channels.registry).list_routes(),
         *BudgetRoutes(channels.registry).list_routes(),
-        *CardRoutes(channels.registry, guard=card_guard, bearer_needed=not settings.is_open).list_routes(),
+        *CardRoutes(
+            channels.registry, guard=card_guard, bearer_needed=not settings.is_open, signer=signer
+        ).list_routes(),
     ]
 
 

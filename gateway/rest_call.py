@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from starlette.responses import Response
 
-from gateway import errors, extended_card
+from gateway import errors
 from gateway.cors import RawHeaders
 from gateway.event_memory import EventMemory
 from gateway.json_format import encode_json
@@ -41,7 +41,7 @@ MAX_EVENT_BYTES = 10 * 1024 * 1024
 REPLACED_HEADERS = frozenset({"content-type", "content-length", "content-encoding", "cache-control", "etag"})
 """Headers of the JSON-RPC answer that describe its body."""
 
-RewriteCard = Callable[[bytes], bytes]
+RewriteCard = Callable[[pb.ReplyHead], pb.ReplyHead]
 """Returns the JSON-RPC answer whose card leads to the plane."""
 
 
@@ -90,6 +90,8 @@ class RestCall:
 
     async def render_head(self, head: pb.ReplyHead) -> RenderedHead:
         """Return the beginning of a reply, or all of it."""
+        if self._target.operation is Operation.GET_EXTENDED_CARD:
+            head = await run_by_size(len(head.body), self._rewrite_card, head)
         kept = [
             (name.encode(), value.encode("latin-1", "replace"))
             for name, value in head.headers.items()
@@ -143,10 +145,7 @@ class RestCall:
         return converted
 
     def _render_answer(self, head: pb.ReplyHead) -> HttpAnswer:
-        body = head.body
-        if self._target.operation is Operation.GET_EXTENDED_CARD:
-            body = self._rewrite_card(body)
-        return render_answer(_parse(body), http=head.status, target=self._target, context_id=self._context_id)
+        return render_answer(_parse(head.body), http=head.status, target=self._target, context_id=self._context_id)
 
     async def _render_event(self, event: StreamEvent) -> bytes:
         if event.data is None:
@@ -167,11 +166,6 @@ class RestCall:
         self.is_over = True
         error = {"code": INVALID_AGENT_RESPONSE, "message": text}
         return _render_event(streams.render_error_event(error, self._target.dialect))
-
-
-def rewrite_card(answer: bytes, *, url: str, bearer_needed: bool) -> bytes:
-    """Return the JSON-RPC answer whose card has the address and security of the plane."""
-    return extended_card.rewrite_card(CARD_REQUEST, answer, url=url, bearer_needed=bearer_needed)
 
 
 _STREAM_HEADERS: RawHeaders = [(b"content-type", EVENT_STREAM.encode()), *STREAM_HEADERS]

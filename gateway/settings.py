@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 
 from gateway.cors import normalize_origin
 from gateway.hosts import parse_host
-from services.chassis.setting_types import Networks, Targets, Texts, Url
+from services.chassis.setting_types import FilePath, Networks, Targets, Texts, Url
 from services.chassis.settings import ChassisSettings, Mode, require_strong_secret, with_prefix
 
 
@@ -114,6 +114,9 @@ class Settings(ChassisSettings):
 
     agent_cards: AgentCards | None = Field(default=None, validation_alias="AGENT_CARDS")
     """`public` or `authenticated`; unset: authenticated, in development public."""
+
+    agent_card_signing_key: FilePath | None = Field(default=None, validation_alias="AGENT_CARD_SIGNING_KEY")
+    """PEM file with the private key of P-256 with which the plane signs agent cards; unset: cards are not signed."""
 
     registry_targets: Targets = Field(validation_alias="REGISTRY_TARGETS")
     """Where the registry listens: a Unix socket, or addresses separated by commas."""

@@ -6,6 +6,8 @@
 `event_streams`  reads and writes Server-Sent Events, piece by piece
 `notifications`  the bodies of push notifications
 `cards`          agent cards: as 1.0, as 0.3, and as one document for both
+`card_signatures`  what the signatures of cards cover
+`canonical_json`  JSON in the one form that signatures cover
 `interfaces`     the interfaces that a card of either dialect offers
 `dialects`       which dialect a caller uses
 `methods`        the JSON-RPC methods of both dialects

@@ -3,7 +3,7 @@
 A converted card has no `signatures`, because they cover the whole card that the agent signed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from molecule_a2a.dialects import find_dialect
 from molecule_a2a.errors import INVALID_AGENT_RESPONSE, ConversionFailed
@@ -94,21 +94,30 @@ def build_hybrid_card(card: object) -> JsonObject:
 _CARD_ALIASES = list_aliases(
     *("supportedInterfaces", "securitySchemes", "securityRequirements", "documentationUrl", "iconUrl"),
     *("defaultInputModes", "defaultOutputModes"),
+    *("protocolVersion", "preferredTransport", "additionalInterfaces", "supportsAuthenticatedExtendedCard"),
 )
-_CAPABILITIES_ALIASES = list_aliases("pushNotifications", "extendedAgentCard")
+_CAPABILITIES_ALIASES = list_aliases("pushNotifications", "extendedAgentCard", "stateTransitionHistory")
 _SKILL_ALIASES = list_aliases("inputModes", "outputModes", "securityRequirements")
 
 
 def _check_card(card: object) -> JsonObject:
     if not isinstance(card, dict):
         raise ConversionFailed(INVALID_AGENT_RESPONSE, "the agent card is not a JSON object")
-    return rename_members(card, _CARD_ALIASES)
+    return _rename_card(card, _CARD_ALIASES)
+
+
+def _rename_card(source: JsonObject, aliases: Mapping[str, str]) -> JsonObject:
+    """Return the object without snake_case names. Of two spellings, camelCase counts."""
+    renamed = rename_members(source, aliases)
+    if aliases.keys().isdisjoint(renamed):
+        return renamed
+    return {name: value for name, value in renamed.items() if name not in aliases}
 
 
 def _upgrade_capabilities(card: JsonObject) -> JsonObject:
     """Return the capabilities, with the one that 0.3 has at the top of the card."""
     declared = card.get("capabilities")
-    renamed = rename_members(declared, _CAPABILITIES_ALIASES) if isinstance(declared, dict) else {}
+    renamed = _rename_card(declared, _CAPABILITIES_ALIASES) if isinstance(declared, dict) else {}
     upgraded = {name: value for name, value in renamed.items() if name != "stateTransitionHistory"}
     has_extended_card = card.get("supportsAuthenticatedExtendedCard")
     if has_extended_card is not None:
@@ -129,7 +138,7 @@ def _downgrade_security(downgraded: JsonObject, current: JsonObject) -> None:
 
 
 def _upgrade_skill(skill: JsonObject) -> JsonObject:
-    declared = rename_members(skill, _SKILL_ALIASES)
+    declared = _rename_card(skill, _SKILL_ALIASES)
     upgraded = {name: value for name, value in declared.items() if name != "security"}
     _upgrade_security(upgraded, declared)
     return upgraded

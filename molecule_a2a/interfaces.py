@@ -56,6 +56,7 @@ def list_interfaces(card: JsonObject) -> list[JsonObject]:
     An interface without an address is left out.
     """
     interfaces: dict[tuple[str, ...], JsonObject] = {}
+    card = rename_members(card, _CARD_ALIASES)
     for interface in (*_list_current(card), *_list_legacy(card)):
         url, version = get_text(interface, "url"), interface["protocolVersion"]
         binding = get_text(interface, "protocolBinding") or DEFAULT_BINDING
@@ -65,12 +66,12 @@ def list_interfaces(card: JsonObject) -> list[JsonObject]:
     return list(interfaces.values())
 
 
-_CARD_ALIASES = list_aliases("supportedInterfaces")
+_CARD_ALIASES = list_aliases("supportedInterfaces", "additionalInterfaces", "preferredTransport", "protocolVersion")
 _INTERFACE_ALIASES = list_aliases("protocolBinding", "protocolVersion")
 
 
 def _list_current(card: JsonObject) -> Iterator[JsonObject]:
-    for interface in _list_objects(rename_members(card, _CARD_ALIASES).get("supportedInterfaces")):
+    for interface in _list_objects(card.get("supportedInterfaces")):
         renamed = rename_members(interface, _INTERFACE_ALIASES)
         version = get_text(renamed, "protocolVersion") or DEFAULT_CURRENT_VERSION
         yield {**renamed, "protocolVersion": cut_patch(version)}

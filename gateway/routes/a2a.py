@@ -7,8 +7,10 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway import errors, extended_card, rpc_errors
+from gateway import errors, rpc_errors
+from gateway.card_rewriting import CardRewriter
 from gateway.exchange import ExchangePool
+from gateway.extended_card import Sign
 from gateway.guards import IdentityProvider
 from gateway.json_format import embed_stored, encode_json
 from gateway.message_body import ClientLeftError
@@ -39,13 +41,16 @@ class MessageApp:
         fallback: ASGIApp,
         base_url: Callable[[Scope], str],
         bearer_needed: bool,
+        sign_card: Sign | None = None,
     ) -> None:
-        """`base_url` returns the public address of the plane; extended cards say whether a bearer is needed."""
+        """`base_url` returns the public address of the plane; extended cards say whether a bearer is needed.
+
+        `sign_card` signs extended cards.
+        """
         self._callers = callers
         self._exchanges = exchanges
         self._fallback = fallback
-        self._base_url = base_url
-        self._bearer_needed = bearer_needed
+        self._cards = CardRewriter(base_url=base_url, bearer_needed=bearer_needed, sign=sign_card)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -63,7 +68,7 @@ class MessageApp:
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, target: str) -> None:
         """Answer one message."""
-        form = _JsonRpcForm(scope, self._rewrite_card)
+        form = _JsonRpcForm(scope, self._cards)
         response = MessageResponse(scope, receive, send, form)
         try:
             form.request = request = await admit_message(
@@ -83,26 +88,15 @@ class MessageApp:
         except ClientLeftError:
             return
 
-    def _rewrite_card(self, scope: Scope, workspace_id: str, request: bytes, answer: bytes) -> bytes:
-        """Return the agent's body byte for byte, except for an extended card that the message asked for."""
-        if not extended_card.may_hold_card(request):
-            return answer
-        url = f"{self._base_url(scope)}/workspaces/{workspace_id}/a2a"
-        return extended_card.rewrite_card(request, answer, url=url, bearer_needed=self._bearer_needed)
-
-
-Rewrite = Callable[[Scope, str, bytes, bytes], bytes]
-"""Returns the body for the client, from the id of the workspace, the request and the agent's body."""
-
 
 class _JsonRpcForm:
     """The reply as the proxy gives it, which is JSON-RPC already."""
 
     takes_whole_answers = False
 
-    def __init__(self, scope: Scope, rewrite: Rewrite) -> None:
+    def __init__(self, scope: Scope, cards: CardRewriter) -> None:
         self._scope = scope
-        self._rewrite = rewrite
+        self._cards = cards
         self._last_bytes = b"\n\n"
         self.request: MessageRequest | None = None
         """The message, once it is admitted."""
@@ -121,14 +115,18 @@ class _JsonRpcForm:
         raise NotImplementedError
 
     async def render_head(self, head: pb.ReplyHead) -> RenderedHead:
-        body = None
-        if head.complete:
-            body = head.body
-            if self.request is not None:
-                message = self.request.body.join()
-                size = len(message) + len(body)
-                workspace_id = self.request.opening.workspace_id
-                body = await run_by_size(size, self._rewrite, self._scope, workspace_id, message, body)
+        if self.request is not None:
+            opening, message = self.request.opening, self.request.body.join()
+            head = await run_by_size(
+                len(message) + len(head.body),
+                self._cards.rewrite,
+                self._scope,
+                opening.workspace_id,
+                message,
+                head,
+                version=opening.headers.get("a2a-version", ""),
+            )
+        body = head.body if head.complete else None
         return RenderedHead(head.status, render_headers(head, body), body)
 
     async def convert_chunk(self, chunk: bytes) -> bytes:

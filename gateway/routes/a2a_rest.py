@@ -7,9 +7,10 @@ from functools import partial
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import rest_call
+from gateway.card_rewriting import CardRewriter
 from gateway.event_memory import EventMemory
 from gateway.exchange import ExchangePool
+from gateway.extended_card import Sign
 from gateway.guards import IdentityProvider
 from gateway.json_format import json_response
 from gateway.message_body import ClientLeftError
@@ -17,10 +18,12 @@ from gateway.message_reply import MessageResponse
 from gateway.message_request import admit_message, find_header, parse_target_id
 from gateway.message_timing import RAW_REST_PATH, render_timing
 from gateway.middleware import ROUTE_KEY
-from gateway.rest_call import RestCall
+from gateway.rest_call import CARD_REQUEST, RestCall
 from gateway.routing import list_allowed_methods
+from molecule_a2a.model import Dialect
 from molecule_a2a.rest import refusals, routes
 from molecule_a2a.rest.model import Target
+from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from services.chassis.errors import ServiceError
 
 REST_ROUTE = "/workspaces/{id}/a2a/rest"
@@ -38,13 +41,16 @@ class RestApp:
         fallback: ASGIApp,
         base_url: Callable[[Scope], str],
         bearer_needed: bool,
+        sign_card: Sign | None = None,
     ) -> None:
-        """`base_url` returns the public address of the plane; extended cards say whether a bearer is needed."""
+        """`base_url` returns the public address of the plane; extended cards say whether a bearer is needed.
+
+        `sign_card` signs extended cards.
+        """
         self._callers = callers
         self._exchanges = exchanges
         self._fallback = fallback
-        self._base_url = base_url
-        self._bearer_needed = bearer_needed
+        self._cards = CardRewriter(base_url=base_url, bearer_needed=bearer_needed, sign=sign_card)
         self._memory = EventMemory()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,9 +104,9 @@ class RestApp:
         finally:
             call.close()
 
-    def _rewrite_card(self, scope: Scope, workspace_id: str, answer: bytes) -> bytes:
-        url = f"{self._base_url(scope)}/workspaces/{workspace_id.lower()}/a2a"
-        return rest_call.rewrite_card(answer, url=url, bearer_needed=self._bearer_needed)
+    def _rewrite_card(self, scope: Scope, workspace_id: str, head: pb.ReplyHead) -> pb.ReplyHead:
+        version = Dialect.CURRENT.value
+        return self._cards.rewrite(scope, workspace_id.lower(), CARD_REQUEST, head, version=version)
 
 
 def _answer_other_method(method: str, path: str, targets: dict[str, Target]) -> Response:

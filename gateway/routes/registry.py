@@ -16,12 +16,14 @@ from gateway.schemas.agents import (
     AccessDecision,
     AgentUpdateResult,
     CardUpdate,
+    CardUpdateResult,
     DiscoveredWorkspace,
     Heartbeat,
     Peer,
     Registration,
     RegistrationResult,
     RuntimeMetadata,
+    add_card_notes,
     render_peer,
 )
 from gateway.schemas.workspaces import render_delivery_mode
@@ -85,7 +87,7 @@ class RegistryRoutes:
                 summary="An agent replaces its card",
                 guard=AGENT,
                 body=BodySpec(model=CardUpdate, fault_to_error=refuse_with_detail),
-                answer=AgentUpdateResult,
+                answer=CardUpdateResult,
             ),
             Route(
                 method="GET",
@@ -134,6 +136,7 @@ class RegistryRoutes:
             registered["platform_inbound_secret"] = reply.inbound_secret
         if reply.HasField("auth_token"):
             registered["auth_token"] = reply.auth_token
+        add_card_notes(registered, reply)
         return registered
 
     async def heartbeat(self, call: Call) -> object:
@@ -146,8 +149,12 @@ class RegistryRoutes:
         request = pb.UpdateCardRequest(
             workspace_id=call.workspace_id, agent_card=encode_agent_card(call.body.agent_card)
         )
-        await self._registry.call(self._stub.UpdateCard, request, on_behalf_of=call.identity)
-        return AgentUpdateResult(status="updated")
+        reply: pb.UpdateCardResponse = await self._registry.call(
+            self._stub.UpdateCard, request, on_behalf_of=call.identity
+        )
+        updated = CardUpdateResult(status="updated")
+        add_card_notes(updated, reply)
+        return updated
 
     async def discover(self, call: Call) -> object:
         """Return the address of a workspace for the caller; without one, the address of the plane."""

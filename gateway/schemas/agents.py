@@ -1,5 +1,6 @@
 """Agents and their peers: registration, heartbeats, cards and discovery."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, Field
@@ -68,7 +69,17 @@ class AccessCheck(RequestModel, title="AccessQuestion"):
     target_id: WorkspaceId
 
 
-class RegistrationResult(TypedDict):
+CardSignatureName = Literal["unsigned", "unverified", "verified"]
+
+
+class CardNotes(TypedDict):
+    """What the plane says about a card."""
+
+    card_signature: NotRequired[CardSignatureName]
+    warnings: NotRequired[list[str]]
+
+
+class RegistrationResult(CardNotes):
     """Answer of register."""
 
     status: Literal["registered"]
@@ -78,9 +89,15 @@ class RegistrationResult(TypedDict):
 
 
 class AgentUpdateResult(TypedDict):
-    """Answer of a heartbeat or a new card."""
+    """Answer of a heartbeat."""
 
-    status: Literal["ok", "updated"]
+    status: Literal["ok"]
+
+
+class CardUpdateResult(CardNotes):
+    """Answer of a new card."""
+
+    status: Literal["updated"]
 
 
 class DiscoveredWorkspace(TypedDict):
@@ -118,6 +135,21 @@ class SearchPage(TypedDict):
 
     workspaces: list[Peer]
     next: str | None
+
+
+def add_card_notes(answer: CardNotes, reply: registry_pb2.RegisterResponse | registry_pb2.UpdateCardResponse) -> None:
+    """Add what the plane says about a card to an answer; nothing where it says nothing."""
+    if reply.card_signature in _SIGNATURES:
+        answer["card_signature"] = _SIGNATURES[reply.card_signature]
+    if reply.warnings:
+        answer["warnings"] = list(reply.warnings)
+
+
+_SIGNATURES: Mapping[int, CardSignatureName] = {
+    registry_pb2.CARD_SIGNATURE_UNSIGNED: "unsigned",
+    registry_pb2.CARD_SIGNATURE_UNVERIFIED: "unverified",
+    registry_pb2.CARD_SIGNATURE_VERIFIED: "verified",
+}
 
 
 def render_peer(message: registry_pb2.Workspace) -> Peer:

@@ -46,7 +46,7 @@ DEFAULT_PAGE_SIZE = 100
 """Rows of a page if the caller gives no valid size."""
 
 
-MAX_FRAME_BODY_BYTES = 8 * 1024 * 1024
+MAX_FRAME_BODY_BYTES = 10 * 1024 * 1024
 """Bytes of the largest body of an answer that one frame carries; gRPC takes messages of 16 MiB."""
 
 MAX_PART_BYTES = 8 * 1024 * 1024

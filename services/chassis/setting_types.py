@@ -106,7 +106,7 @@ def expand_home(value: Path) -> Path:
     try:
         return value.expanduser()
     except RuntimeError:
-        raise ValueError("must be the path of a directory, and ~ the home of a known user") from None
+        raise ValueError("must be the path of a directory or file, and ~ the home of a known user") from None
 
 
 def _is_socket(value: str) -> bool:
@@ -154,3 +154,6 @@ Targets = Annotated[str, AfterValidator(check_targets)]
 
 DirectoryPath = Annotated[Path, AfterValidator(expand_home)]
 """The path of a directory, in which `~` stands for a home."""
+
+FilePath = Annotated[Path, AfterValidator(expand_home)]
+"""The path of a file, in which `~` stands for a home."""

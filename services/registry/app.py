@@ -54,6 +54,7 @@ from services.registry.api.models import ModelServicer
 from services.registry.api.search import SearchServicer
 from services.registry.api.templates import TemplateServicer
 from services.registry.api.workspaces import RegistryServicer
+from services.registry.card_keys import read_card_keys
 from services.registry.clients import AuthClient
 from services.registry.directory.budgets import Budgets
 from services.registry.directory.cards import CardService
@@ -115,6 +116,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     clock = SystemClock()
     declared = await asyncio.to_thread(load_runtime_provision_timeouts, settings.configs_dir)
     adapters = await asyncio.to_thread(load_adapters, settings.configs_dir)
+    card_keys = await asyncio.to_thread(read_card_keys, settings.agent_card_keys)
     known = catalog.read_catalog(limit=settings.provision_timeout, declared=declared, adapters=adapters)
     url, role = settings.database_url.get_secret_value(), service.build_role(settings.role_prefix)
     async with (
@@ -154,7 +156,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         event_log = EventLog(store, feed)
         renewal = RenewalService(catalog=known, limits=quotas, clock=clock)
         observations = ObservationService(store, renewal=renewal)
-        heartbeats = HeartbeatService(store, feed, broadcasts, HeartbeatBatcher(store, timeouts=timeouts))
+        heartbeats = HeartbeatService(
+            store, feed, broadcasts, HeartbeatBatcher(store, timeouts=timeouts), card_keys=card_keys
+        )
         template_chooser = TemplateChooser(templates, TemplateFolders(settings.org_templates_dir))
         restarts = RestartService(store, renewal=renewal, template_chooser=template_chooser, clock=clock)
         pausing = PausingService(store, feed, observations=observations, renewal=renewal, catalog=known, clock=clock)
@@ -176,10 +180,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             creator=creator,
             queries=queries,
             updater=updater,
-            registration=RegistrationService(store, auth=auth, address_checker=address_checker, clock=clock),
+            registration=RegistrationService(
+                store, auth=auth, address_checker=address_checker, clock=clock, card_keys=card_keys
+            ),
             heartbeats=heartbeats,
             observations=observations,
-            cards=CardService(store),
+            cards=CardService(store, card_keys=card_keys),
             removal=removal,
             discovery=Discovery(store, address_checker=address_checker),
             feed=feed,

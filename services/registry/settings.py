@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from services.chassis.addresses import AddressRules
-from services.chassis.setting_types import Days, DirectoryPath, Networks, Seconds, Targets, Url
+from services.chassis.setting_types import Days, DirectoryPath, FilePath, Networks, Seconds, Targets, Url
 from services.chassis.settings import DatabaseSettings, Mode, with_prefix
 
 
@@ -49,6 +49,9 @@ class Settings(DatabaseSettings):
 
     external_platform_url: Url = Field(default="", validation_alias="EXTERNAL_PLATFORM_URL")
     """Public address of the plane in answers, by default the address of the request; none that an agent may have."""
+
+    agent_card_keys: FilePath | None = Field(default=None, validation_alias="AGENT_CARD_KEYS")
+    """File with the JSON Web Key Set of those who sign agent cards; unset: no signature is verified."""
 
     org_id: str = Field(default="", validation_alias="MOLECULE_ORG_ID")
     """Set where the plane runs as a service for one organisation; agents then have addresses as in `saas`."""

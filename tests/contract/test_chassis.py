@@ -8,7 +8,7 @@ CHASSIS = Path(__file__).parent.parent.parent / "services" / "chassis"
 
 FOREIGN = re.compile(r"\b(heartbeat|instance|container|card|agent|delivery|schedule)s?\b", re.IGNORECASE)
 
-CEILING = 2160
+CEILING = 2170
 """Lines of code without docstrings and blank lines. Further code belongs in a service."""
 
 

@@ -184,7 +184,10 @@ def test_any_card_can_be_served(card, version):
 @example(DEEP, DEEP)
 def test_any_extended_card_can_be_forwarded(request_body, answer):
     if extended_card.may_hold_card(request_body):
-        extended_card.rewrite_card(request_body, answer, url="https://plane.example/a2a", bearer_needed=True)
+        reply = extended_card.Reply(status=200, headers={}, body=answer)
+        extended_card.rewrite_reply(
+            request_body, reply, version="", url="https://plane.example/a2a", bearer_needed=True
+        )
 
 
 @given(BODIES, st.one_of(st.text(max_size=30), st.sampled_from(["0.3", "1.0", "1.0.0", "99", "1." + "9" * 5000])))

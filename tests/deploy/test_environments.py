@@ -20,6 +20,7 @@ from deploy.layout import Layout
 from deploy.plane import Plane, fresh_database
 from deploy.processes import GATEWAY, SERVICES
 from deploy.settings import UpSettings
+from gateway.card_signing import read_card_signer
 from services.chassis.settings import InvalidSettings, load_settings
 from tests.waiting import eventually
 
@@ -54,7 +55,7 @@ MAY_HOLD = {
     | {f"PROVISIONER_{name}" for name in ("LISTEN", "BACKEND", "HOME", "STOP_INSTANCES_ON_EXIT")},
     "a2a_proxy": PLANE | DATABASE | {"A2A_PROXY_LISTEN", "REGISTRY_TARGETS", "PROVISIONER_TARGETS", "AUTH_TARGETS"},
     GATEWAY: PLANE
-    | {"ADMIN_TOKEN_SHA256", "PORT", "BIND_HOST", "PLATFORM_URL"}
+    | {"ADMIN_TOKEN_SHA256", "AGENT_CARD_SIGNING_KEY", "PORT", "BIND_HOST", "PLATFORM_URL"}
     | {f"{service.upper()}_TARGETS" for service in SERVICES},
     "postgres": frozenset({"PATH", "LC_ALL"}),
     "supervisor of an agent": frozenset({"LANG"}),
@@ -171,6 +172,26 @@ def test_services_with_logins_of_their_own_get_them(tmp_path):
     assert {name for name, environment in found.items() if TOKEN in environment.values()} == {"auth"}
 
 
+def test_the_gateway_alone_gets_the_key_that_signs_agent_cards(tmp_path):
+    layout = Layout.for_home(tmp_path / "home")
+    layout.prepare()
+    layout.remove_socket_directories()
+    urls = dict.fromkeys(SERVICES, "postgresql://admin@host/molecule")
+
+    made = processes.build_environments(UpSettings(), layout, database_urls=urls, inherited={})
+    again = processes.build_environments(UpSettings(), layout, database_urls=urls, inherited={})
+    given = processes.build_environments(
+        UpSettings(), layout, database_urls=urls, inherited={"AGENT_CARD_SIGNING_KEY": "/own.pem"}
+    )
+
+    path = Path(made[GATEWAY]["AGENT_CARD_SIGNING_KEY"])
+    assert (path.parent, path.stat().st_mode & 0o777) == (layout.keys, 0o600)
+    assert read_card_signer(path) is not None
+    assert again[GATEWAY]["AGENT_CARD_SIGNING_KEY"] == str(path)
+    assert given[GATEWAY]["AGENT_CARD_SIGNING_KEY"] == "/own.pem"
+    assert {name for name, environment in made.items() if "AGENT_CARD_SIGNING_KEY" in environment} == {GATEWAY}
+
+
 @pytest.mark.covers("ENV-10", "OPS-06")
 def test_an_empty_login_of_a_service_does_not_put_the_url_in_a_file_into_an_environment(tmp_path):
     settings = UpSettings(database_url="postgresql://admin@host/molecule")
@@ -195,6 +216,7 @@ def test_an_empty_login_of_a_service_does_not_put_the_url_in_a_file_into_an_envi
         ("OTEL_EXPORTER_OTLP_HEADERS", {*SERVICES, GATEWAY}),
         ("ADMIN_TOKEN_SHA256", {GATEWAY}),
         ("RATE_LIMIT", {GATEWAY}),
+        ("AGENT_CARD_KEYS", {"registry"}),
         ("AGENT_URL_ALLOWED_CIDRS", {"registry", "a2a_proxy"}),
         ("AUTH_DATABASE_URL", set()),
         ("HTTPS_PROXY", set()),

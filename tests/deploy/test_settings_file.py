@@ -91,6 +91,8 @@ EXAMPLES = {
 }
 """A value in the documented form for each setting whose default is empty."""
 
+PATHS_OF_FILES = {"AGENT_CARD_KEYS", "AGENT_CARD_SIGNING_KEY"}
+
 ACCEPTS_ZERO = {"A2A_PROXY_ACTIVITY_DELAY", "PORT"}
 
 REPLACED_BY_DEFAULT = {"A2A_IDLE_TIMEOUT_SECONDS"}
@@ -136,6 +138,8 @@ def give_example(name, default, files):
     if "_TLS_" in name:
         prefix = name.rpartition("_")[0]
         return {f"{prefix}_{part}": files() for part in ("CERT", "KEY", "CA")}
+    if name in PATHS_OF_FILES:
+        return {name: files()}
     if name.endswith(("_LISTEN", "_TARGETS")):
         return {name: "unix:/somewhere"}
     return {name: default or EXAMPLES[name]}

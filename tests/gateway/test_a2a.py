@@ -390,6 +390,20 @@ async def test_an_extended_card_leads_to_the_plane(gateway, method):
     assert (card.get("url") == f"https://plane.example/workspaces/{TARGET}/a2a") is ("/" in method)
 
 
+@pytest.mark.parametrize(
+    ("content_type", "beginning"), [("text/event-stream", "data: "), ("application/json", "not JSON: ")]
+)
+async def test_an_extended_card_that_cannot_be_rewritten_is_refused(gateway, content_type, beginning):
+    text = beginning + '{"jsonrpc": "2.0", "id": 1, "result": {"url": "http://10.0.0.7:9000/"}}\n\n'
+    async with serve_agent(MisbehavingAgent(status=200, text=text, headers={"Content-Type": content_type})) as agent:
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
+
+        async with gateway.post(hello("GetExtendedAgentCard")) as answer:
+            assert answer.status == 200
+            assert answer.content_type == "application/json"
+            assert (await answer.json())["error"]["code"] == -32006
+
+
 async def test_the_error_of_an_agent_without_an_extended_card_is_forwarded(gateway):
     text = '{"jsonrpc": "2.0", "id": 1, "error": {"code": -32007, "message": "not configured"}}'
     async with serve_agent(
@@ -585,7 +599,7 @@ async def test_a_count_of_dispatches_that_is_no_number_is_refused(gateway, hops)
 # Large answers ───────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("size", [9 * MEBIBYTE, 32 * MEBIBYTE])
+@pytest.mark.parametrize("size", [11 * MEBIBYTE, 32 * MEBIBYTE])
 async def test_an_answer_of_up_to_32_mib_arrives_whole(gateway, size):
     text = "x" * (size - 2)
     async with serve_agent(MisbehavingAgent(status=200, text=f'"{text}"')) as agent:

@@ -1,5 +1,9 @@
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
 import pytest
 
+from gateway.preconditions import format_http_date
 from gateway.settings import AgentCards
 from protos.auth.v1 import auth_pb2
 from protos.registry.v1 import registry_pb2 as pb
@@ -10,9 +14,20 @@ from tests.gateway.fake_services import ADMIN
 
 W = "11111111-1111-4111-8111-111111111111"
 CARD = f"/workspaces/{W}/a2a/.well-known/agent-card.json"
-OLDER = f"/workspaces/{W}/a2a/.well-known/agent.json"
+OTHER_PATHS = [
+    f"/workspaces/{W}/a2a/.well-known/agent.json",
+    f"/workspaces/{W}/.well-known/agent-card.json",
+    f"/workspaces/{W}/.well-known/agent.json",
+    f"/workspaces/{W.upper()}/.well-known/agent-card.json",
+]
 
 STORED = pb.GetCardResponse(agent_card=b'{"name":"n","url":"http://10.0.0.1:9000/","signatures":[{}]}', name="n")
+
+
+def stored_at(moment):
+    reply = pb.GetCardResponse(agent_card=STORED.agent_card)
+    reply.stored_at.FromDatetime(moment.replace(microsecond=0))
+    return reply
 
 
 @pytest.fixture
@@ -32,16 +47,44 @@ async def test_a_public_card_is_read_without_authentication(plane):
     assert plane.only_call.caller == identity.service_identity("gateway")
 
 
-async def test_the_older_path_has_the_same_card(plane):
-    assert (await plane.http.get(OLDER)).content == (await plane.http.get(CARD)).content
+@pytest.mark.parametrize("path", OTHER_PATHS)
+async def test_the_same_card_is_at_every_path_where_clients_look(plane, path):
+    card, other = await plane.http.get(CARD), await plane.http.get(path)
+
+    assert other.content == card.content
+    assert other.headers["etag"] == card.headers["etag"]
 
 
-async def test_a_client_of_1_0_gets_the_form_of_1_0(plane):
-    answer = await plane.http.get(CARD, headers={"A2A-Version": "1.0"})
+@pytest.mark.parametrize("path", [CARD, *OTHER_PATHS])
+async def test_the_head_of_a_card_is_read_without_the_card(plane, path):
+    card, head = await plane.http.get(path), await plane.http.head(path)
+
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("etag", "cache-control", "vary", "content-type", "content-length"):
+        assert head.headers[name] == card.headers[name]
+
+
+@pytest.mark.parametrize("version", ["1.0", "1", "1.0.1"])
+async def test_a_client_of_1_0_gets_the_form_of_1_0(plane, version):
+    answer = await plane.http.get(CARD, headers={"A2A-Version": version})
 
     assert "url" not in answer.json()
     assert answer.json()["supportedInterfaces"][0]["url"] == f"{plane.url}/workspaces/{W}/a2a"
     assert answer.headers["vary"] == "A2A-Version"
+
+
+async def test_a_client_may_name_its_version_in_the_query(plane):
+    assert "url" not in (await plane.http.get(CARD, params={"A2A-Version": "1.0"})).json()
+    both = await plane.http.get(CARD, params={"A2A-Version": "1.0"}, headers={"A2A-Version": "0.3"})
+    assert "url" in both.json()
+
+
+@pytest.mark.parametrize("headers", [{}, {"A2A-Version": "0.3"}, {"A2A-Version": "7"}])
+async def test_other_clients_get_the_form_of_both_versions(plane, headers):
+    answer = await plane.http.get(CARD, headers=headers)
+
+    assert answer.json()["protocolVersion"] == "0.3.0"
+    assert [one["protocolVersion"] for one in answer.json()["supportedInterfaces"][:2]] == ["1.0", "0.3"]
 
 
 @pytest.mark.parametrize("form", ["{tag}", "W/{tag}", '"other", {tag}', "*"])
@@ -63,6 +106,50 @@ async def test_another_card_has_another_tag(plane):
 
     assert changed.status_code == 200
     assert len({tag, pure, changed.headers["etag"]}) == 3
+
+
+async def test_a_card_that_has_not_changed_since_is_not_sent_again(plane):
+    plane.registry.replies["GetCard"] = stored_at(datetime.now(UTC))
+    card = await plane.http.get(CARD)
+    modified = card.headers["last-modified"]
+
+    kept = await plane.http.get(CARD, headers={"If-Modified-Since": modified})
+    assert (kept.status_code, kept.content) == (304, b"")
+    assert (kept.headers["last-modified"], kept.headers["etag"]) == (modified, card.headers["etag"])
+    before = format_http_date(datetime.now(UTC) - timedelta(minutes=5))
+    for conditions in (
+        {"If-Modified-Since": before},
+        {"If-Modified-Since": "yesterday"},
+        {"If-Modified-Since": modified, "If-None-Match": '"other"'},
+    ):
+        assert (await plane.http.get(CARD, headers=conditions)).status_code == 200
+
+
+async def test_a_card_counts_as_changed_when_the_gateway_started(plane):
+    started_before = datetime.now(UTC)
+    plane.registry.replies["GetCard"] = stored_at(started_before - timedelta(days=1))
+
+    answer = await plane.http.get(
+        CARD, headers={"If-Modified-Since": format_http_date(started_before - timedelta(hours=1))}
+    )
+
+    assert answer.status_code == 200
+
+
+async def test_of_two_cards_in_one_second_the_date_of_the_first_does_not_stand_for_the_second(plane):
+    plane.registry.replies["GetCard"] = stored_at(datetime.now(UTC) + timedelta(minutes=1))
+
+    answer = await plane.http.get(CARD)
+    again = await plane.http.get(CARD, headers={"If-Modified-Since": answer.headers["last-modified"]})
+
+    assert parsedate_to_datetime(answer.headers["last-modified"]) <= datetime.now(UTC)
+    assert again.status_code == 200
+
+
+async def test_a_stored_card_that_is_no_object_is_shown_as_an_empty_one(plane):
+    plane.registry.replies["GetCard"] = pb.GetCardResponse(agent_card=b"[1]")
+
+    assert (await plane.http.get(CARD)).json()["name"] == ""
 
 
 async def test_a_workspace_without_a_card_says_so(plane):

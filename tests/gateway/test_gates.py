@@ -31,6 +31,7 @@ OPEN = {
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
     ("GET", "/docs/{asset}"),
+    ("GET", "/.well-known/jwks.json"),
     ("DELETE", "/session"),
 }
 
@@ -226,9 +227,11 @@ GATES = {
     ("POST", "/admin/vault/reseal"): {"gate": pb.GATE_PLATFORM},
     ("GET", "/workspaces/{id}/a2a/.well-known/agent-card.json"): {"gate": pb.GATE_ANY},
     ("GET", "/workspaces/{id}/a2a/.well-known/agent.json"): {"gate": pb.GATE_ANY},
+    ("GET", "/workspaces/{id}/.well-known/agent-card.json"): {"gate": pb.GATE_ANY},
+    ("GET", "/workspaces/{id}/.well-known/agent.json"): {"gate": pb.GATE_ANY},
 }
 
-CARDS = {key for key in GATES if ".well-known" in key[1]}
+CARDS = {key for key in GATES if "/.well-known/agent" in key[1]}
 
 GATED = [key for key in GATES if key not in CARDS]
 

@@ -66,6 +66,19 @@ async def test_an_agent_registers(plane):
     )
 
 
+async def test_an_agent_is_warned_about_what_the_plane_cannot_use(plane):
+    plane.registry.replies["Register"] = pb.RegisterResponse(delivery_mode=pb.DELIVERY_MODE_PUSH, warnings=["a", "b"])
+    plane.registry.replies["UpdateCard"] = pb.UpdateCardResponse(
+        warnings=["c"], card_signature=pb.CARD_SIGNATURE_UNVERIFIED
+    )
+
+    registered = await register(plane)
+    updated = await plane.http.post("/registry/update-card", json={"workspace_id": W, "agent_card": {}}, headers=AS_W)
+
+    assert registered.json() == {"status": "registered", "delivery_mode": "push", "warnings": ["a", "b"]}
+    assert updated.json() == {"status": "updated", "card_signature": "unverified", "warnings": ["c"]}
+
+
 async def test_secrets_that_an_agent_has_are_not_answered_again(plane):
     assert (await register(plane)).json() == {"status": "registered", "delivery_mode": "push"}
 

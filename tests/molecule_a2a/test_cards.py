@@ -206,6 +206,36 @@ def test_what_proto_json_leaves_out_is_filled_for_the_old_dialect():
     assert downgrade_card({})["url"] == ""
 
 
+def test_of_two_spellings_camel_case_counts():
+    card = {"iconUrl": "https://i", "icon_url": "https://j", "capabilities": {"pushNotifications": True}}
+    card["capabilities"]["push_notifications"] = False
+    card["skills"] = [{"inputModes": ["a"], "input_modes": ["b"]}]
+    assert upgrade_card(card) == {
+        "supportedInterfaces": [],
+        "iconUrl": "https://i",
+        "capabilities": {"pushNotifications": True},
+        "skills": [{"inputModes": ["a"]}],
+    }
+
+
+def test_snake_case_is_read_in_cards_of_the_old_dialect():
+    card = {
+        "url": "https://a",
+        "protocol_version": "0.2.6",
+        "preferred_transport": "GRPC",
+        "additional_interfaces": [{"url": "https://b", "transport": "JSONRPC"}],
+        "supports_authenticated_extended_card": True,
+        "capabilities": {"state_transition_history": True},
+    }
+    assert upgrade_card(card) == {
+        "supportedInterfaces": [
+            {"url": "https://a", "protocolBinding": "GRPC", "protocolVersion": "0.2"},
+            {"url": "https://b", "protocolBinding": "JSONRPC", "protocolVersion": "0.2"},
+        ],
+        "capabilities": {"extendedAgentCard": True},
+    }
+
+
 def test_snake_case_is_read():
     card = {
         "supported_interfaces": [{"url": "https://a", "protocol_binding": "GRPC", "protocol_version": "1.0"}],

@@ -110,3 +110,11 @@ def test_an_interface_has_an_address(card):
 @given(spoilt(LEGACY, CURRENT) | junk)
 def test_any_card_has_interfaces_or_none(card):
     assert all(one.url and isinstance(one.version, str) and one.binding for one in read_interfaces(card))
+
+
+def test_snake_case_is_read_at_the_top_of_a_card():
+    card = {"url": "https://a/", "protocol_version": "1.0", "preferred_transport": "HTTP+JSON"}
+    assert read_interfaces({**card, "additional_interfaces": [{"url": "https://a/rpc", "transport": "JSONRPC"}]}) == [
+        interface(binding="HTTP+JSON"),
+        interface("https://a/rpc"),
+    ]

@@ -80,7 +80,9 @@ async def test_a_workspace_is_created_registered_and_read_over_grpc(registry):
     )
     beat = await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id, active_tasks=2), by=by)
     read = await registry.ask("GetWorkspace", pb.GetWorkspaceRequest(workspace_id=made.id), by=by)
+    card = await registry.ask("GetCard", pb.GetCardRequest(workspace_id=made.id), by=by)
 
+    assert (card.agent_card, card.stored_at.nanos, card.stored_at.seconds > 0) == (b'{"name":"lead"}', 0, True)
     assert made.status == pb.WORKSPACE_STATUS_PROVISIONING
     assert registered.delivery_mode == pb.DELIVERY_MODE_PUSH
     assert registered.inbound_secret

@@ -105,6 +105,27 @@ DESIRED_STATE_UNTOUCHED: DesiredState.ValueType  # 3
 DESIRED_STATE_FORGOTTEN: DesiredState.ValueType  # 4
 """No instance is to run, and its remains are to be deleted."""
 
+class _CardSignature:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CardSignatureEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_CardSignature.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    CARD_SIGNATURE_UNSPECIFIED: _CardSignature.ValueType  # 0
+    CARD_SIGNATURE_UNSIGNED: _CardSignature.ValueType  # 1
+    CARD_SIGNATURE_UNVERIFIED: _CardSignature.ValueType  # 2
+    """Signed, but with no key that the operator has listed."""
+    CARD_SIGNATURE_VERIFIED: _CardSignature.ValueType  # 3
+
+class CardSignature(_CardSignature, metaclass=_CardSignatureEnumTypeWrapper):
+    """What the signatures of an agent card prove."""
+
+CARD_SIGNATURE_UNSPECIFIED: CardSignature.ValueType  # 0
+CARD_SIGNATURE_UNSIGNED: CardSignature.ValueType  # 1
+CARD_SIGNATURE_UNVERIFIED: CardSignature.ValueType  # 2
+"""Signed, but with no key that the operator has listed."""
+CARD_SIGNATURE_VERIFIED: CardSignature.ValueType  # 3
+
 class _ErrorReason:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -1112,21 +1133,30 @@ class RegisterResponse(message.Message):
     DELIVERY_MODE_FIELD_NUMBER: builtins.int
     AUTH_TOKEN_FIELD_NUMBER: builtins.int
     INBOUND_SECRET_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
+    CARD_SIGNATURE_FIELD_NUMBER: builtins.int
     delivery_mode: DeliveryMode.ValueType
     auth_token: builtins.str
     """Present only if no token was live."""
     inbound_secret: builtins.str
     """Absent only if auth could not provide it."""
+    card_signature: CardSignature.ValueType
+    @builtins.property
+    def warnings(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Sentences for the people who run the agent, about a registration that cannot work as they may expect."""
+
     def __init__(
         self,
         *,
         delivery_mode: DeliveryMode.ValueType = ...,
         auth_token: builtins.str | None = ...,
         inbound_secret: builtins.str | None = ...,
+        warnings: abc.Iterable[builtins.str] | None = ...,
+        card_signature: CardSignature.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_auth_token", b"_auth_token", "_inbound_secret", b"_inbound_secret", "auth_token", b"auth_token", "inbound_secret", b"inbound_secret"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_auth_token", b"_auth_token", "_inbound_secret", b"_inbound_secret", "auth_token", b"auth_token", "delivery_mode", b"delivery_mode", "inbound_secret", b"inbound_secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_auth_token", b"_auth_token", "_inbound_secret", b"_inbound_secret", "auth_token", b"auth_token", "card_signature", b"card_signature", "delivery_mode", b"delivery_mode", "inbound_secret", b"inbound_secret", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__auth_token: _TypeAlias = typing.Literal["auth_token"]  # noqa: Y015
     _WhichOneofArgType__auth_token: _TypeAlias = typing.Literal["_auth_token", b"_auth_token"]  # noqa: Y015
@@ -1279,12 +1309,22 @@ class UpdateCardRequest(message.Message):
 class UpdateCardResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
+    WARNINGS_FIELD_NUMBER: builtins.int
+    CARD_SIGNATURE_FIELD_NUMBER: builtins.int
+    card_signature: CardSignature.ValueType
+    @builtins.property
+    def warnings(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """As those of RegisterResponse."""
+
     def __init__(
         self,
+        *,
+        warnings: abc.Iterable[builtins.str] | None = ...,
+        card_signature: CardSignature.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card_signature", b"card_signature", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1311,19 +1351,25 @@ class GetCardResponse(message.Message):
 
     AGENT_CARD_FIELD_NUMBER: builtins.int
     NAME_FIELD_NUMBER: builtins.int
+    STORED_AT_FIELD_NUMBER: builtins.int
     agent_card: builtins.bytes
     """JSON, as it was registered."""
     name: builtins.str
     """The name of the workspace, for people."""
+    @builtins.property
+    def stored_at(self) -> timestamp_pb2.Timestamp:
+        """When the card was stored, in whole seconds; later for each card that differs."""
+
     def __init__(
         self,
         *,
         agent_card: builtins.bytes = ...,
         name: builtins.str = ...,
+        stored_at: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["stored_at", b"stored_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["agent_card", b"agent_card", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["agent_card", b"agent_card", "name", b"name", "stored_at", b"stored_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -216,9 +216,9 @@ def _keep_answer(message: QueuedMessage, answer: Answer) -> QueuedMessage:
 
 
 def _read_state(answer: bytes | None) -> str | None:
-    """Return the state of the task that is the answer; `None` for any other answer."""
+    """Return the state of the task that is the answer, or that its last event tells; `None` for any other answer."""
     task = None if answer is None else find_task(answer)
-    return task.state if task is not None and task.is_whole else None
+    return None if task is None else task.state
 
 
 def _release(message: QueuedMessage, reason: WaitReason, not_before: datetime) -> QueuedMessage:

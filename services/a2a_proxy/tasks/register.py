@@ -82,7 +82,8 @@ class TaskRegister:
             async with self._store.begin_single() as tx:
                 stored = await tx.find(target, missing)
             for id_, known in stored.items():
-                self._cache((target, id_), known, 0.0)
+                if known.queue_id is None:  # a further answer may name another message
+                    self._cache((target, id_), known, 0.0)
             found |= stored
         return found
 
@@ -140,7 +141,7 @@ class TaskRegister:
 
 def _find_new_task(message: QueuedMessage) -> NewTask | None:
     """Return the task that an agent answered a message with."""
-    if message.state is not MessageState.COMPLETED or message.answer_body is None or message.answer_state is None:
+    if message.state is not MessageState.COMPLETED or message.answer_body is None:
         return None
     task = find_task(message.answer_body)
     if task is None:

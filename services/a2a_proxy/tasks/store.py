@@ -41,6 +41,8 @@ class TaskTransaction:
     async def note(self, tasks: Sequence[NewTask]) -> dict[tuple[WorkspaceId, str], KnownTask]:
         """Store tasks, each only once, and return what is known of them: the first owner stays the owner.
 
+        The queued message is the last one of this owner that the agent answered with the task.
+
         They are stored in one order, so that two transactions never wait for each other.
         """
         ordered = sorted(tasks, key=lambda task: (task.target_id, task.task_id))
@@ -201,7 +203,14 @@ def _build_note() -> CompiledStatement:
     rows = build_array_table({name: _T[name].type for name in names}, ordinality="place")
     selected = sa.select(*(rows.c[name] for name in names), NOW, NOW).order_by(rows.c.place)
     upsert = insert(TASKS).from_select([*names, "created_at", "seen_at"], selected)
-    seen = upsert.on_conflict_do_update(index_elements=["target_id", "task_id"], set_={"seen_at": NOW})
+    given = upsert.excluded
+    is_same_owner = sa.and_(
+        _T.owner_id.is_not_distinct_from(given.owner_id), _T.owner_org_id.is_not_distinct_from(given.owner_org_id)
+    )
+    latest = sa.case((is_same_owner, sa.func.coalesce(given.queue_id, _T.queue_id)), else_=_T.queue_id)
+    seen = upsert.on_conflict_do_update(
+        index_elements=["target_id", "task_id"], set_={"seen_at": NOW, "queue_id": latest}
+    )
     return CompiledStatement(seen.returning(_T.target_id, _T.task_id, _T.owner_id, _T.owner_org_id, _T.queue_id))
 
 

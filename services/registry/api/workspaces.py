@@ -111,6 +111,8 @@ class RegistryServicer(rpc.RegistryServiceServicer):
             delivery_mode=wire.build_delivery_mode(registered.delivery_mode),
             auth_token=registered.credentials.auth_token,
             inbound_secret=registered.credentials.inbound_secret,
+            warnings=registered.warnings,
+            card_signature=wire.build_card_signature(registered.card_signature),
         )
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
@@ -119,14 +121,16 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         return pb.HeartbeatResponse(status=wire.build_status(workspace.status))
 
     async def UpdateCard(self, request: pb.UpdateCardRequest, context: Context) -> pb.UpdateCardResponse:
-        await self._cards.update(identity.current(), WorkspaceId(request.workspace_id), request.agent_card)
-        return pb.UpdateCardResponse()
+        updated = await self._cards.update(identity.current(), WorkspaceId(request.workspace_id), request.agent_card)
+        return pb.UpdateCardResponse(
+            warnings=updated.warnings, card_signature=wire.build_card_signature(updated.signature)
+        )
 
     async def GetCard(self, request: pb.GetCardRequest, context: Context) -> pb.GetCardResponse:
         entry = await self._queries.card(identity.current(), WorkspaceId(request.workspace_id))
         if entry.card is None:
             raise CardNotAvailable
-        return pb.GetCardResponse(agent_card=entry.card, name=entry.workspace.name)
+        return wire.build_card(entry)
 
     async def DiscoverWorkspace(
         self, request: pb.DiscoverWorkspaceRequest, context: Context

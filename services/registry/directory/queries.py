@@ -59,7 +59,8 @@ class WorkspaceQueries:
                 raise WorkspaceNotFound
             if workspace.status is Status.REMOVED:
                 raise WorkspaceRemoved
-            return await read_with_card(tx, workspace)
+            found = await read_with_card(tx, workspace)
+            return replace(found, card_stored_at=await tx.get_card_time(workspace_id))
 
     async def instance_files(self, workspace_id: WorkspaceId) -> Files:
         """Return the files that a new instance of the workspace gets below /configs."""

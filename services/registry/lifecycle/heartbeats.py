@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from services.chassis.batching import Batcher
-from services.chassis.errors import ServiceError
+from services.chassis.errors import InvalidArgument, ServiceError
+from services.registry.card_keys import NO_CARD_KEYS, CardKeys
 from services.registry.errors.workspaces import WorkspaceNotFound, WorkspaceRemoved
 from services.registry.feeds.broadcasts import Broadcasts
 from services.registry.feeds.workspace_feed import WorkspaceFeed
 from services.registry.lifecycle import transitions
 from services.registry.store.transaction import Store
-from services.registry.workspace import events, health, routes, state_machine
+from services.registry.workspace import events, health, routes, state_machine, validation
 from services.registry.workspace.facts import HeartbeatReceived, LivenessTimeouts, is_outdated
 from services.registry.workspace.model import HeartbeatNotice, Status, Vitals, Workspace, WorkspaceId
 
@@ -78,8 +79,17 @@ class HeartbeatBatcher:
 class HeartbeatService:
     """Applies heartbeats and notifies the watchers of the feed and the subscribers of broadcasts."""
 
-    def __init__(self, store: Store, feed: WorkspaceFeed, broadcasts: Broadcasts, batcher: HeartbeatBatcher) -> None:
+    def __init__(
+        self,
+        store: Store,
+        feed: WorkspaceFeed,
+        broadcasts: Broadcasts,
+        batcher: HeartbeatBatcher,
+        *,
+        card_keys: CardKeys = NO_CARD_KEYS,
+    ) -> None:
         self._store = store
+        self._card_keys = card_keys
         self._feed = feed
         self._broadcasts = broadcasts
         self._batcher = batcher
@@ -108,10 +118,20 @@ class HeartbeatService:
             before = await tx.get(workspace_id, lock=True)
             if before.status is Status.REMOVED:
                 raise WorkspaceRemoved
+            if fact.card is not None and not before.has_card and not await self._is_acceptable(fact.card):
+                fact = replace(fact, card=None)
             now = transitions.apply(tx, before, fact, decide=_decide)
             if now is not before and fact.card is not None and not before.has_card:
                 await tx.put_card(workspace_id, fact.card)
         return now
+
+    async def _is_acceptable(self, card: bytes) -> bool:
+        """Whether an agent could register a card."""
+        try:
+            await self._card_keys.judge(validation.parse_card(card))
+        except InvalidArgument:
+            return False
+        return True
 
 
 def _decide(before: Workspace, fact: HeartbeatReceived) -> Workspace:

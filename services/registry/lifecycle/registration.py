@@ -8,6 +8,7 @@ from services.chassis.clock import Clock
 from services.chassis.errors import InvalidArgument, ServiceError
 from services.chassis.identity import Identity, Kind
 from services.registry import access
+from services.registry.card_keys import NO_CARD_KEYS, CardKeys, SignatureState
 from services.registry.clients import AuthClient, Credentials
 from services.registry.errors.workspaces import InvalidBody, WorkspaceRemoved, WrongStatus
 from services.registry.lifecycle import transitions
@@ -17,6 +18,7 @@ from services.registry.workspace import events, routes, state_machine, validatio
 from services.registry.workspace.facts import Registered
 from services.registry.workspace.interfaces import extract_interfaces
 from services.registry.workspace.model import DeliveryMode, Status, Workspace, WorkspaceId
+from services.registry.workspace.registration_warnings import list_warnings
 
 log = structlog.get_logger()
 
@@ -36,12 +38,15 @@ class RegistrationResult:
 
     delivery_mode: DeliveryMode
     credentials: Credentials
+    warnings: tuple[str, ...] = ()
+    card_signature: SignatureState = SignatureState.UNSIGNED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ValidatedRequest:
     card: object
     card_bytes: bytes
+    card_signature: SignatureState
     url: str
     delivery_mode: DeliveryMode
 
@@ -49,8 +54,17 @@ class _ValidatedRequest:
 class RegistrationService:
     """Registers agents."""
 
-    def __init__(self, store: Store, *, auth: AuthClient, address_checker: AddressChecker, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        auth: AuthClient,
+        address_checker: AddressChecker,
+        clock: Clock,
+        card_keys: CardKeys = NO_CARD_KEYS,
+    ) -> None:
         self._store = store
+        self._card_keys = card_keys
         self._auth = auth
         self._address_checker = address_checker
         self._clock = clock
@@ -76,21 +90,37 @@ class RegistrationService:
         else:
             await self._bring_online(caller, workspace_id, validated)
             credentials = await self._find_missing_credentials(workspace_id)
-        return RegistrationResult(delivery_mode=validated.delivery_mode, credentials=credentials)
+        mode = validated.delivery_mode
+        warnings = list_warnings(validated.card, delivery_mode=mode, url=request.url)
+        return RegistrationResult(
+            delivery_mode=mode,
+            credentials=credentials,
+            warnings=warnings,
+            card_signature=validated.card_signature,
+        )
 
     async def _validate(self, workspace: Workspace, request: RegistrationRequest) -> _ValidatedRequest:
         card = validation.parse_card(request.card)
+        signature = await self._card_keys.judge(card)
         mode = routes.choose_delivery_mode(request.delivery_mode, workspace.delivery_mode, external=workspace.external)
-        if mode is DeliveryMode.POLL:
-            return _ValidatedRequest(card=card, card_bytes=request.card, url="", delivery_mode=mode)
-        if not request.url:
+        if mode is DeliveryMode.PUSH:
+            await self._check_url(workspace, request.url)
+        return _ValidatedRequest(
+            card=card,
+            card_bytes=request.card,
+            card_signature=signature,
+            url=request.url if mode is DeliveryMode.PUSH else "",
+            delivery_mode=mode,
+        )
+
+    async def _check_url(self, workspace: Workspace, url: str) -> None:
+        if not url:
             raise InvalidBody("url_validate_failed", "url is required for delivery mode push")
-        if request.url.rstrip("/") != workspace.backend_address.rstrip("/"):
+        if url.rstrip("/") != workspace.backend_address.rstrip("/"):
             hostname = routes.get_instance_hostname(workspace)
-            refusal = await self._address_checker.find_refusal(request.url, own_name=hostname)
+            refusal = await self._address_checker.find_refusal(url, own_name=hostname)
             if refusal is not None:
                 raise InvalidBody("url_validate_failed", refusal.value)
-        return _ValidatedRequest(card=card, card_bytes=request.card, url=request.url, delivery_mode=mode)
 
     async def _store_failure(self, caller: Identity, workspace_id: WorkspaceId, refusal: InvalidArgument) -> None:
         reason = refusal.details.get("reason", refusal.reason)

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -134,11 +134,17 @@ class Transaction:
         found = await self._connection.execute(_CARDS, {"ids": list(ids)})
         return {row.workspace_id: row.card for row in found}
 
+    async def get_card_time(self, workspace_id: WorkspaceId) -> datetime | None:
+        """Return when the card of a workspace was stored, or `None` if it has none."""
+        statement = sa.select(cards.c.stored_at).where(cards.c.workspace_id == workspace_id)
+        return await self._connection.scalar(statement)
+
     async def put_card(self, workspace_id: WorkspaceId, card: bytes) -> None:
         """Store the card of a locked workspace and its search terms, and drop old cards from its events."""
         await self.events.drop_old_cards(workspace_id, kept=MAX_CARDS_IN_EVENTS - 1)
-        put = insert(cards).values(workspace_id=workspace_id, card=card)
-        await self._connection.execute(put.on_conflict_do_update(index_elements=["workspace_id"], set_={"card": card}))
+        put = insert(cards).values(workspace_id=workspace_id, card=card, stored_at=self._now.replace(microsecond=0))
+        replacement = {"card": card, "stored_at": _build_card_time(put.excluded)}
+        await self._connection.execute(put.on_conflict_do_update(index_elements=["workspace_id"], set_=replacement))
         await self.card_index.replace(workspace_id, card_index.extract_terms(json.loads(card)))
 
     async def patch(self, ids: Sequence[WorkspaceId], **values: Any) -> None:  # noqa: ANN401 - columns of different types
@@ -241,6 +247,14 @@ def _status_cause(workspace: Workspace) -> tuple[object, ...]:
 def _first_look_at(workspace: Workspace, now: datetime) -> datetime | None:
     """Return when the heartbeat sweep first looks at the workspace; the sweep moves this time by itself."""
     return (workspace.vitals.last_seen or now) if workspace.status in ONLINE_STATUSES else None
+
+
+def _build_card_time(stored: sa.ColumnCollection[str, sa.ColumnElement[Any]]) -> sa.ColumnElement[Any]:
+    """Return the time of a card that replaces another one: it stays if the card does, and is a later one otherwise."""
+    next_second = cards.c.stored_at + timedelta(seconds=1)
+    return sa.case(
+        (cards.c.card == stored.card, cards.c.stored_at), else_=sa.func.greatest(stored.stored_at, next_second)
+    )
 
 
 _GET = tables.select_workspaces.where(workspaces.c.id == sa.bindparam("id"), workspaces.c.purged_at.is_(None))

@@ -6,6 +6,7 @@ from typing import Any, assert_never
 
 from protos.registry.v1 import registry_pb2 as pb
 from services.chassis.timestamps import duration_from_timedelta, timestamp_from_datetime
+from services.registry.card_keys import SignatureState
 from services.registry.errors.workspaces import InvalidValue
 from services.registry.workspace import routes, validation
 from services.registry.workspace.events import Event
@@ -201,6 +202,21 @@ def build_workspace(listed: ListedWorkspace, provision_timeout: timedelta | None
         restart_count=workspace.restart_count,
         last_exit=_build_exit(workspace.last_exit_at, workspace.last_exit_code),
     )
+
+
+def build_card(listed: ListedWorkspace) -> pb.GetCardResponse:
+    """Return the card of a workspace."""
+    stored_at = listed.card_stored_at
+    return pb.GetCardResponse(
+        agent_card=listed.card or b"",
+        name=listed.workspace.name,
+        stored_at=None if stored_at is None else timestamp_from_datetime(stored_at),
+    )
+
+
+def build_card_signature(state: SignatureState) -> pb.CardSignature.ValueType:
+    """Return what the signatures of a card prove."""
+    return pb.CardSignature.Value(f"CARD_SIGNATURE_{state.name}")
 
 
 def _build_exit(at: datetime | None, code: int | None) -> pb.InstanceExit | None:

@@ -230,6 +230,8 @@ class ListedWorkspace:
 
     workspace: Workspace
     card: bytes | None = None
+    card_stored_at: datetime | None = None
+    """When the card was stored; only for one that is read by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

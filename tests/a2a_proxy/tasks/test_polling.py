@@ -134,6 +134,19 @@ async def test_an_answered_task_keeps_its_members_under_the_id_of_the_message(ag
     assert own_id == {**ANSWERED_TASK, "id": "the-agent's"}
 
 
+async def test_the_id_of_the_agent_shows_its_last_answer_to_the_owner(proxy, agent, one, two):
+    for state in ("working", "input-required"):
+        await one.call("message/send", message=build_message())
+        await acknowledge(agent, result={**ANSWERED_TASK, "status": {"state": state}})
+        assert (await one.call("tasks/get", id="the-agent's"))["result"]["status"]["state"] == state
+
+    await two.call("message/send", message=build_message())
+    await acknowledge(agent, result={**ANSWERED_TASK, "status": {"state": "failed"}})
+
+    assert (await one.call("tasks/get", id="the-agent's"))["result"]["status"]["state"] == "input-required"
+    assert await two.is_refused("tasks/get", id="the-agent's")
+
+
 async def test_a_failure_is_told_with_its_text(proxy, agent, one):
     for _ in range(4):
         await one.call("message/send", message=build_message())
@@ -322,14 +335,17 @@ async def test_a_streamed_message_is_followed_to_its_end(agent, one, method):
     assert ids <= {id_}
 
 
-async def test_a_stream_is_told_at_once_of_what_another_replica_does(proxy, agent, one):
+async def test_streams_are_told_at_once_of_what_another_replica_does(proxy, agent, one):
+    count = 15
+    ids = [await one.start_task() for _ in range(count)]
     async with run_replica(proxy) as replica, open_exchange(replica) as other_gateway:
-        id_ = await one.start_task()
-        stream = await Caller(other_gateway, workspace(ONE)).open_stream("SubscribeToTask", id=id_)
-        assert (await stream.next())["task"]["status"]["state"] == "TASK_STATE_SUBMITTED"
-        async with asyncio.timeout(0.8):  # without a notification the messages are looked at once a second
-            (message,) = await agent.lease()
-            assert (await stream.next())["statusUpdate"]["status"]["state"] == "TASK_STATE_WORKING"
+        caller = Caller(other_gateway, workspace(ONE))
+        async with asyncio.timeout(count / 2):  # without notifications each change would be seen after a second
+            for id_ in ids:
+                stream = await caller.open_stream("SubscribeToTask", id=id_)
+                assert (await stream.next())["task"]["status"]["state"] == "TASK_STATE_SUBMITTED"
+                (message,) = await agent.lease(most=1)
+                assert (await stream.next())["statusUpdate"]["status"]["state"] == "TASK_STATE_WORKING"
         await agent.acknowledge(message, result=b'"done"')
         *_, last = await stream.read()
         assert last["statusUpdate"]["status"]["message"]["parts"] == [{"text": "done"}]

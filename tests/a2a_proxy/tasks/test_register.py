@@ -1,6 +1,7 @@
 """Tests of the register of tasks, on a real PostgreSQL."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import uuid4
@@ -10,13 +11,17 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.a2a_proxy.app import service
-from services.a2a_proxy.model import WorkspaceId
-from services.a2a_proxy.tasks.model import OPERATOR, NewTask, TaskOwner
+from services.a2a_proxy.model import Answer, WorkspaceId
+from services.a2a_proxy.queue.model import Delivered, Result
+from services.a2a_proxy.queue.store.transaction import QueueStore
+from services.a2a_proxy.tasks.model import OPERATOR, KnownTask, NewTask, TaskOwner
 from services.a2a_proxy.tasks.register import MAX_CACHED_TASKS, SEEN_INTERVAL, TRIM_INTERVAL_TASKS, TaskRegister
 from services.a2a_proxy.tasks.retention import TaskRetention
-from services.a2a_proxy.tasks.store import TaskStore
+from services.a2a_proxy.tasks.store import TaskStore, build_observer
 from services.a2a_proxy.tasks.tables import TASKS
 from tests import databases
+from tests.a2a_proxy.queue.queue_factory import new_message
+from tests.a2a_proxy.queue.queue_steps import accept, claim, settle
 
 TARGET, OTHER = WorkspaceId(str(uuid4())), WorkspaceId(str(uuid4()))
 ONE, TWO = TaskOwner(WorkspaceId(str(uuid4()))), TaskOwner(WorkspaceId(str(uuid4())))
@@ -176,3 +181,26 @@ async def test_a_caller_counts_the_tasks_that_it_may_see(store):
     ]
 
     assert counts == [2, 1, 2, 1, 5]
+
+
+@pytest.mark.parametrize(
+    ("result", "task_id"),
+    [
+        ({"kind": "task", "id": "t", "status": {"state": "working"}}, "t"),
+        ({"statusUpdate": {"taskId": "t", "status": {"state": "TASK_STATE_COMPLETED"}}}, "t"),
+        ({"kind": "message", "messageId": "m", "parts": []}, None),
+    ],
+)
+async def test_the_task_in_the_answer_to_a_queued_message_is_noted_with_the_answer(engine, store, result, task_id):
+    queue = QueueStore(engine)
+    queue.add_observer(build_observer(TaskRegister(store).follow_queue))
+    message = new_message(TARGET, caller_id=ONE.workspace_id)
+    await accept(queue, message)
+    (leased,) = await claim(queue, TARGET)
+
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "result": result}).encode()
+    await settle(queue, leased, Delivered(Answer(status=200, body=body), Result.OK))
+
+    found = await TaskRegister(store).find(TARGET, ["t"])
+    expected = {} if task_id is None else {task_id: KnownTask(owner=ONE, queue_id=message.id)}
+    assert found == expected

@@ -4,14 +4,19 @@ import json
 from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 
+from protos.registry.v1 import registry_pb2 as pb
 from services.a2a_proxy.queue.model import MessageState
+from services.a2a_proxy.tasks.tables import TASKS
 from services.chassis.identity import Identity, Kind
 from tests.a2a_proxy.fake_gateway import ADMIN, TARGET, decode_details, open_exchange
 from tests.a2a_proxy.queue.queue_agents import wait_for_state
+from tests.a2a_proxy.queue.queue_steps import execute
 from tests.a2a_proxy.running_proxy import run_replica
 from tests.a2a_proxy.tasks.task_agent import Caller, TaskAgent, build_message, org_token, workspace
 from tests.agents import serve_agent
+from tests.waiting import eventually
 
 ORG, OTHER_ORG = str(uuid4()), str(uuid4())
 ONE, TWO = str(uuid4()), str(uuid4())
@@ -242,3 +247,22 @@ async def test_push_notification_addresses_are_judged_like_those_of_agents(
         assert (details["id"], details["error"]["code"]) == ("r-1", -32602)
         assert "push notification address" in details["error"]["message"]
     assert bool(agent.requests) is not is_refused
+
+
+async def test_the_tasks_of_a_purged_workspace_are_erased(proxy, agent, one):
+    await one.start_task()
+    assert await count_tasks(proxy) == 1
+    record = proxy.registry.records.pop(TARGET)
+    record.status, record.revision = pb.WORKSPACE_STATUS_REMOVED, record.revision + 1
+
+    proxy.registry.announce(record)
+
+    async def is_erased() -> bool:
+        return await count_tasks(proxy) == 0
+
+    await eventually(is_erased)
+
+
+async def count_tasks(proxy) -> int:
+    (row,) = await execute(proxy.queue, sa.select(sa.func.count()).select_from(TASKS))
+    return row[0]

@@ -92,6 +92,8 @@ def test_the_last_event_of_a_stream_is_shown_as_the_task():
     new = complete({"result": {"artifactUpdate": {"taskId": "t", "artifact": {"artifactId": "a", "parts": []}}}})
 
     assert views.build_task(old, Dialect.CURRENT)["status"]["state"] == "TASK_STATE_FAILED"
+    assert old.answer_state == "failed"
+    assert views.build_task(old, Dialect.CURRENT, keeps_agent_id=True)["id"] == "t"
     assert views.build_task(new, Dialect.LEGACY)["artifacts"] == [{"artifactId": "a", "parts": []}]
 
 

@@ -1,10 +1,12 @@
 """An agent replaces its card."""
 
 import json
+from datetime import UTC, timedelta
 
 import pytest
 
 from services.registry.lifecycle.registration import RegistrationRequest
+from services.registry.workspace.registration_warnings import UNUSED_CARD
 from tests.registry.conftest import ADMIN, ANONYMOUS, agent
 
 
@@ -16,6 +18,37 @@ async def test_a_new_card_replaces_the_old_and_is_published(registry):
 
     assert (await registry.queries.card(ADMIN, workspace.id)).card == b'{"name": "Eve"}'
     assert (last.type, json.loads(last.payload)) == ("AGENT_CARD_UPDATED", {"agent_card": {"name": "Eve"}})
+
+
+async def test_each_card_that_differs_has_a_later_time_in_whole_seconds(registry):
+    workspace = await registry.online()
+    times = [await _card_time(registry, workspace)]
+
+    for card in (b'{"name": "Eve"}', b'{"name": "Eve"}', b'{"name": "Ann"}'):
+        await registry.cards.update(agent(workspace.id), workspace.id, card)
+        times.append(await _card_time(registry, workspace))
+    registry.clock.advance(minutes=5)
+    await registry.cards.update(agent(workspace.id), workspace.id, b'{"name": "Bob"}')
+    times.append(await _card_time(registry, workspace))
+
+    first, second, same, third, last = times
+    assert first.microsecond == 0
+    assert (second - first, same, third - same) == (timedelta(seconds=1), second, timedelta(seconds=1))
+    assert last == registry.clock.now().replace(microsecond=0)
+
+
+async def _card_time(registry, workspace):
+    return (await registry.queries.card(ADMIN, workspace.id)).card_stored_at.astimezone(UTC)
+
+
+async def test_an_agent_is_told_what_of_its_new_card_the_plane_cannot_use(registry):
+    workspace = await registry.online()
+    grpc_only = {"supportedInterfaces": [{"url": "http://127.0.0.1:9", "protocolBinding": "GRPC"}]}
+
+    warned = await registry.cards.update(agent(workspace.id), workspace.id, json.dumps(grpc_only).encode())
+
+    assert warned.warnings == (UNUSED_CARD,)
+    assert (await registry.cards.update(agent(workspace.id), workspace.id, b"{}")).warnings == ()
 
 
 @pytest.mark.covers("LIM-07")

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from services.chassis import database
 from services.chassis.errors import Unavailable
+from services.registry.card_keys import read_card_keys
 from services.registry.errors.workspaces import (
     WorkspaceNotFound,
     WorkspaceRemoved,
@@ -20,6 +21,7 @@ from services.registry.workspace.facts import (
     HeartbeatReceived,
 )
 from services.registry.workspace.model import Declarations, Status
+from tests.card_signer import CardSigner
 from tests.registry.conftest import ADMIN, TIMEOUTS, overwrite, send_heartbeat
 
 
@@ -134,6 +136,21 @@ async def test_a_heartbeat_that_changes_the_status_publishes_one_event(registry)
     assert types(events).count("WORKSPACE_DEGRADED") == 1
     assert json.loads(last.payload)["sample_error"] == "boom"
     assert json.loads(last.payload)["error_rate"] == 0.9
+
+
+@pytest.mark.covers("BEY-20")
+async def test_a_card_that_could_not_be_registered_is_not_stored_from_a_heartbeat(registry, tmp_path):
+    author, workspace = CardSigner(), await registry.started()
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": [author.publish()]}))
+    registry.heartbeats._card_keys = read_card_keys(tmp_path / "keys.json")
+    signed = author.sign({"name": "ada"})
+
+    await send_heartbeat(registry, workspace, card=json.dumps({**signed, "name": "eve"}).encode())
+    await send_heartbeat(registry, workspace, card=b"[1]")
+    assert not (await registry.get(workspace.id)).has_card
+    await send_heartbeat(registry, workspace, card=json.dumps(signed).encode())
+
+    assert json.loads((await registry.queries.card(ADMIN, workspace.id)).card) == signed
 
 
 @pytest.mark.covers("REG-25", "REG-26", "REG-27")

@@ -8,6 +8,7 @@ import structlog
 
 from services.chassis.addresses import AddressRefusal, AddressRules
 from services.chassis.errors import Unauthenticated
+from services.registry.card_keys import SignatureState, read_card_keys
 from services.registry.errors.workspaces import (
     InvalidBody,
     StaleToken,
@@ -18,6 +19,8 @@ from services.registry.errors.workspaces import (
 from services.registry.lifecycle.address_check import AddressChecker
 from services.registry.lifecycle.registration import RegistrationRequest
 from services.registry.workspace.model import DeliveryMode, Reason, Status
+from services.registry.workspace.registration_warnings import UNUSED_CARD, UNUSED_URL
+from tests.card_signer import CardSigner
 from tests.registry.conftest import ADMIN, ANONYMOUS, CARD, agent, build_parts, overwrite, send_heartbeat
 from tests.registry.fake_auth import AuthWithoutCredentials, BlockingAuth, serve_auth
 from tests.rpc import open_channel_to
@@ -43,6 +46,43 @@ async def test_a_register_brings_a_workspace_online_and_returns_missing_credenti
     assert first.credentials.auth_token == "token"
     assert again.credentials.auth_token is None
     assert first.credentials.inbound_secret == again.credentials.inbound_secret != None  # noqa: E711 - all three
+
+
+async def test_an_agent_is_told_what_of_its_registration_the_plane_cannot_use(registry):
+    made = await registry.create()
+    caller = agent(made.id)
+    grpc_only = b'{"supportedInterfaces": [{"url": "http://127.0.0.1:9", "protocolBinding": "GRPC"}]}'
+
+    usable = await registry.registration.register(caller, made.id, RegistrationRequest(card=CARD, url=HERE))
+    unusable = await registry.registration.register(caller, made.id, RegistrationRequest(card=grpc_only, url=HERE))
+    polling = await registry.registration.register(
+        caller, made.id, RegistrationRequest(card=CARD, url=HERE, delivery_mode=DeliveryMode.POLL)
+    )
+
+    assert [usable.warnings, unusable.warnings, polling.warnings] == [(), (UNUSED_CARD,), (UNUSED_URL,)]
+
+
+@pytest.mark.covers("BEY-20")
+async def test_a_signed_card_is_verified_and_stored_as_it_is(registry, tmp_path):
+    author, made = CardSigner(), await registry.create()
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": [author.publish()]}))
+    registry.registration._card_keys = registry.cards._card_keys = read_card_keys(tmp_path / "keys.json")
+    signed = json.dumps(author.sign({"name": "é", "x-vendor": {"n": 0.1}})).encode()
+    changed = signed.replace(b"0.1", b"0.2")
+
+    registered = await registry.registration.register(
+        agent(made.id), made.id, RegistrationRequest(card=signed, url=HERE)
+    )
+    stored = (await registry.queries.card(ADMIN, made.id)).card
+    updated = await registry.cards.update(agent(made.id), made.id, signed)
+
+    assert (registered.card_signature, updated.signature) == (SignatureState.VERIFIED, SignatureState.VERIFIED)
+    assert stored == signed
+    with pytest.raises(InvalidBody):
+        await registry.registration.register(agent(made.id), made.id, RegistrationRequest(card=changed, url=HERE))
+    with pytest.raises(InvalidBody):
+        await registry.cards.update(agent(made.id), made.id, changed)
+    assert (await registry.queries.card(ADMIN, made.id)).card == signed
 
 
 async def test_every_register_publishes_an_event(registry):

@@ -176,6 +176,8 @@ cards = sa.Table(
     META,
     sa.Column("workspace_id", sa.Text, sa.ForeignKey(_row.id, ondelete="CASCADE"), primary_key=True),
     sa.Column("card", sa.LargeBinary, nullable=False),
+    # In whole seconds, and later with each card that differs, because a date of HTTP is no more precise.
+    sa.Column("stored_at", _timestamp, nullable=False),
 )
 
 events = sa.Table(
