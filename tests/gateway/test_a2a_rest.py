@@ -35,7 +35,7 @@ ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 MESSAGE = {"message": {"messageId": "m-1", "contextId": "C", "role": "ROLE_USER", "parts": [{"text": "hi"}]}}
 PROTO_MESSAGE = {"message": {"messageId": "m-1", "role": "ROLE_USER", "content": [{"text": "hi"}]}}
 
-TASK = {"id": "T", "contextId": "C", "status": {"state": "TASK_STATE_COMPLETED"}, "big": 9007199254740993}
+TASK = {"id": "T", "contextId": "C", "status": {"state": "TASK_STATE_COMPLETED"}, "metadata": {"big": 2**53 + 1}}
 
 CARD = {
     "name": "private",
