@@ -31,7 +31,7 @@ def downgrade_error(error: JsonObject) -> JsonObject:
     """Return an error of 0.3, without the details that `upgrade_error` adds."""
     details = _list_typed(error.get("data"))
     added = _build_details(error.get("code"))
-    if not details or details[: len(added)] != added:
+    if not details or [_drop_empty_metadata(detail) for detail in details[: len(added)]] != added:
         return error
     downgraded = {name: value for name, value in error.items() if name != "data"}
     match details[len(added) :]:
@@ -47,6 +47,11 @@ def build_error(failure: ConversionFailed, dialect: Dialect) -> JsonObject:
     """Return the JSON-RPC error object that tells a caller of a dialect why there is no conversion."""
     error: JsonObject = {"code": failure.code, "message": failure.text}
     return upgrade_error(error) if dialect is Dialect.CURRENT else error
+
+
+def _drop_empty_metadata(detail: JsonObject) -> JsonObject:
+    """Return a detail without metadata that say nothing, which the official SDK always sends."""
+    return {name: value for name, value in detail.items() if name != "metadata" or value}
 
 
 def _build_details(code: object) -> list[JsonObject]:

@@ -99,3 +99,14 @@ def test_any_error_comes_back(error):
     if not isinstance(error, dict) or error.get("data", 0) is not None:
         assert convert_error(upgraded, Dialect.LEGACY) == error
     assert error == before
+
+
+def test_the_reason_of_an_official_server_is_not_shown_to_callers_of_0_3():
+    reason = {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "TASK_NOT_FOUND",
+        "domain": "a2a-protocol.org",
+        "metadata": {},
+    }
+
+    assert downgrade_error({"code": -32001, "message": "gone", "data": [reason]}) == {"code": -32001, "message": "gone"}
