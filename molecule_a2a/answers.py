@@ -22,9 +22,9 @@ def convert_answer(answer: object, conversion: AnswerConversion) -> JsonObject:
         return answer
     if answer.get("error") is not None:
         return {**answer, "error": convert_error(answer["error"], conversion.caller)}
-    if "result" not in answer:
+    if "result" not in answer and conversion.operation is not Operation.DELETE_PUSH_CONFIG:
         return answer
-    result = answer["result"]
+    result = answer.get("result")  # a deletion has none, which some servers leave out
     if conversion.takes_first_config:
         configs = _list_configs(result)
         if not configs:

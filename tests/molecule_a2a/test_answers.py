@@ -280,3 +280,9 @@ def test_any_result_is_converted_or_refused(result):
     ):
         convert_answer({"result": result}, conversion)
     assert result == before
+
+
+def test_a_deletion_without_a_result_is_a_deletion():
+    deletion = AnswerConversion(operation=Operation.DELETE_PUSH_CONFIG, caller=Dialect.CURRENT)
+
+    assert convert_answer({"jsonrpc": "2.0", "id": 1}, deletion) == {"jsonrpc": "2.0", "id": 1, "result": {}}
