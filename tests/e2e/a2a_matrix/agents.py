@@ -1,0 +1,102 @@
+"""Agents that each serve A2A in one way, at an address that only the plane can reach."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from a2a.server.routes import create_jsonrpc_routes, create_rest_routes
+from starlette.applications import Starlette
+
+from deploy.plane import Plane
+from tests.e2e.conversation import wait_until_online
+from tests.e2e.principals import external
+from tests.http.conftest import run_server
+from tests.molecule_a2a.rest.binding import build_handler
+
+OFFERS: dict[str, tuple[str, str, str]] = {
+    "JSON-RPC 1.0": ("rpc", "JSONRPC", "1.0"),
+    "JSON-RPC 0.3": ("rpc", "JSONRPC", "0.3"),
+    "HTTP+JSON 1.0": ("rest", "HTTP+JSON", "1.0"),
+    "HTTP+JSON 0.3": ("rest", "HTTP+JSON", "0.3"),
+}
+"""The server of the official SDK, and the binding and version that the card offers, for each kind of agent."""
+
+POLL = "polls its inbox"
+
+AGENTS = (*OFFERS, POLL)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedAgent:
+    """The workspace of an agent, and the agent's own address; empty for one that polls."""
+
+    workspace_id: str
+    url: str = ""
+
+
+@asynccontextmanager
+async def serve_agents(plane: Plane) -> AsyncIterator[dict[str, ServedAgent]]:
+    """Yield the agents by their names."""
+    handler = build_handler()
+    rpc = Starlette(routes=create_jsonrpc_routes(handler, "/", enable_v0_3_compat=True))
+    rest = Starlette(routes=create_rest_routes(handler, enable_v0_3_compat=True))
+    async with run_server(rpc) as rpc_url, run_server(rest) as rest_url, asyncio.TaskGroup() as group:
+        urls = {"rpc": rpc_url, "rest": rest_url}
+        found = {}
+        for name, (server, binding, version) in OFFERS.items():
+            workspace_id = await _register(plane, name, urls[server], binding, version)
+            found[name] = ServedAgent(workspace_id, urls[server])
+        polling_id, token = await external(plane, "poll", delivery_mode="poll")
+        found[POLL] = ServedAgent(polling_id)
+        card = {"name": "poll", "description": "", "version": "1", "capabilities": {}, "skills": []}
+        await _post(plane, token, "/registry/register", {"id": polling_id, "agent_card": card, "delivery_mode": "poll"})
+        await wait_until_online(plane, *(agent.workspace_id for agent in found.values()))
+        polling = group.create_task(_answer_inbox(plane, polling_id, token))
+        yield found
+        polling.cancel()
+
+
+async def _register(plane: Plane, name: str, url: str, binding: str, version: str) -> str:
+    workspace_id, token = await external(plane, name.replace(" ", "-"), delivery_mode="push")
+    card: dict[str, Any] = {
+        "name": name,
+        "description": "",
+        "version": "1",
+        "skills": [],
+        "capabilities": {"streaming": True, "pushNotifications": True, "extendedAgentCard": True},
+        "supportedInterfaces": [{"url": url, "protocolBinding": binding, "protocolVersion": version}],
+        "defaultInputModes": ["text/plain"],
+        "defaultOutputModes": ["text/plain"],
+    }
+    body = {"id": workspace_id, "agent_card": card, "url": url, "delivery_mode": "push"}
+    await _post(plane, token, "/registry/register", body)
+    return workspace_id
+
+
+async def _post(plane: Plane, token: str, path: str, body: dict[str, Any]) -> None:
+    answer = await plane.http.post(path, json=body, headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 200, answer.text
+
+
+async def _answer_inbox(plane: Plane, workspace_id: str, token: str) -> None:
+    """Answer each message with its own text, but return those that say `wait`."""
+    headers, path = {"Authorization": f"Bearer {token}"}, f"/workspaces/{workspace_id}/inbox"
+    while True:
+        query = {"wait": 5, "max": 1, "lease_seconds": 60}
+        items = (await plane.http.get(path, params=query, headers=headers, timeout=30)).json()
+        for item in items:
+            [part] = item["message"]["params"]["message"]["parts"]
+            if "wait" in part["text"]:
+                body = {"receipt": item["receipt"], "delay_seconds": 3600}
+                await plane.http.post(f"{path}/{item['id']}/nack", json=body, headers=headers)
+                continue
+            message = {
+                "kind": "message",
+                "messageId": "m",
+                "role": "agent",
+                "parts": [{"kind": "text", "text": part["text"]}],
+            }
+            body = {"receipt": item["receipt"], "result": message}
+            await plane.http.post(f"{path}/{item['id']}/ack", json=body, headers=headers)

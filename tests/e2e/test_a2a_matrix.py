@@ -1,0 +1,40 @@
+"""Every kind of client with every kind of agent, through a whole plane. The table is in docs/a2a.md."""
+
+import pytest
+import pytest_asyncio
+
+from tests.e2e.a2a_matrix.agents import AGENTS, OFFERS, serve_agents
+from tests.e2e.a2a_matrix.cells import try_all
+from tests.e2e.a2a_matrix.clients import CLIENTS
+from tests.e2e.a2a_matrix.expectations import DOCUMENT, expect, replace_table
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def agents(empty_plane):
+    async with serve_agents(empty_plane) as found:
+        yield found
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
+async def test_every_operation_is_right_or_refused_as_the_protocol_says(empty_plane, agents, client, agent):
+    url = f"{empty_plane.url}/workspaces/{agents[agent].workspace_id}/a2a" + ("/rest" if "HTTP" in client.name else "")
+
+    assert await try_all(client(empty_plane.http, url)) == expect(client, agent)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("client", [one for one in CLIENTS if one.name in OFFERS], ids=lambda client: client.name)
+async def test_an_agent_alone_answers_clients_of_its_own_kind_alike(empty_plane, agents, client):
+    found = await try_all(client(empty_plane.http, agents[client.name].url))
+
+    assert found == expect(client, client.name)
+
+
+def test_the_document_shows_the_table():
+    document = DOCUMENT.read_text()
+
+    assert replace_table(document) == document, "write it: python -m tests.e2e.a2a_matrix.expectations"
