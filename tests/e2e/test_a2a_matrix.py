@@ -6,7 +6,7 @@ import pytest_asyncio
 from tests.e2e.a2a_matrix.agents import AGENTS, OFFERS, serve_agents
 from tests.e2e.a2a_matrix.cells import try_all
 from tests.e2e.a2a_matrix.clients import CLIENTS
-from tests.e2e.a2a_matrix.expectations import DOCUMENT, expect, replace_table
+from tests.e2e.a2a_matrix.expectations import DOCUMENT, OLD_SDK, expect, replace_table
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -27,11 +27,12 @@ async def test_every_operation_is_right_or_refused_as_the_protocol_says(empty_pl
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("client", [one for one in CLIENTS if one.name in OFFERS], ids=lambda client: client.name)
-async def test_an_agent_alone_answers_clients_of_its_own_kind_alike(empty_plane, agents, client):
-    found = await try_all(client(empty_plane.http, agents[client.name].url))
+@pytest.mark.parametrize("agent", OFFERS)
+async def test_an_agent_alone_answers_clients_of_its_own_kind_alike(empty_plane, agents, agent):
+    client = next(one for one in CLIENTS if one.name == agent.replace(OLD_SDK, "JSON-RPC 0.3"))
+    url = agents[agent].url.rstrip("/")
 
-    assert found == expect(client, client.name)
+    assert await try_all(client(empty_plane.http, url)) == expect(client, agent)
 
 
 def test_the_document_shows_the_table():

@@ -12,12 +12,14 @@ from starlette.applications import Starlette
 from deploy.plane import Plane
 from tests.e2e.conversation import wait_until_online
 from tests.e2e.principals import external
+from tests.e2e.sdk_clients.environments import serve_official_agent
 from tests.http.conftest import run_server
 from tests.molecule_a2a.rest.binding import build_handler
 
 OFFERS: dict[str, tuple[str, str, str]] = {
     "JSON-RPC 1.0": ("rpc", "JSONRPC", "1.0"),
     "JSON-RPC 0.3": ("rpc", "JSONRPC", "0.3"),
+    "SDK 0.3.26": ("sdk 0.3", "JSONRPC", "0.3"),
     "HTTP+JSON 1.0": ("rest", "HTTP+JSON", "1.0"),
     "HTTP+JSON 0.3": ("rest", "HTTP+JSON", "0.3"),
 }
@@ -42,8 +44,13 @@ async def serve_agents(plane: Plane) -> AsyncIterator[dict[str, ServedAgent]]:
     handler = build_handler()
     rpc = Starlette(routes=create_jsonrpc_routes(handler, "/", enable_v0_3_compat=True))
     rest = Starlette(routes=create_rest_routes(handler, enable_v0_3_compat=True))
-    async with run_server(rpc) as rpc_url, run_server(rest) as rest_url, asyncio.TaskGroup() as group:
-        urls = {"rpc": rpc_url, "rest": rest_url}
+    async with (
+        run_server(rpc) as rpc_url,
+        run_server(rest) as rest_url,
+        serve_official_agent() as old_url,
+        asyncio.TaskGroup() as group,
+    ):
+        urls = {"rpc": rpc_url, "rest": rest_url, "sdk 0.3": old_url}
         found = {}
         for name, (server, binding, version) in OFFERS.items():
             workspace_id = await _register(plane, name, urls[server], binding, version)

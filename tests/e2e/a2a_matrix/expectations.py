@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.e2e.a2a_matrix.agents import AGENTS, POLL
+from tests.e2e.a2a_matrix.agents import AGENTS, OFFERS, POLL
 from tests.e2e.a2a_matrix.cells import ABSENT, OPERATIONS, RIGHT
 from tests.e2e.a2a_matrix.clients import CLIENTS, Client
 
@@ -10,7 +10,12 @@ DOCUMENT = Path("docs/a2a.md")
 
 BEGIN, END = "<!-- matrix -->\n", "<!-- end of matrix -->\n"
 
+OLD_SDK = "SDK 0.3.26"
+
+LEGACY_AGENTS = frozenset(name for name, (_, _, version) in OFFERS.items() if version == "0.3")
+
 REASONS = {
+    "-32001": "TASK_NOT_FOUND",
     "-32003": "PUSH_NOTIFICATION_NOT_SUPPORTED",
     "-32004": "UNSUPPORTED_OPERATION",
     "-32009": "VERSION_NOT_SUPPORTED",
@@ -36,8 +41,10 @@ def _find_refusal(agent: str, operation: str) -> str | None:
     """Return the code with which an operation is refused for every client."""
     if agent == POLL:
         return "-32003" if operation.startswith("push") else "-32004" if operation == "card" else None
-    if agent.endswith("0.3") and operation == "list":
+    if agent in LEGACY_AGENTS and operation == "list":
         return "-32004"  # 0.3 has no method for it
+    if agent == OLD_SDK and operation == "subscribe":
+        return "-32001"  # this server forgets whom it would tell as soon as a task waits for input
     if agent == "HTTP+JSON 0.3" and operation == "push delete":
         return "-32009"  # the official server of 0.3 refuses its clients alike
     return None

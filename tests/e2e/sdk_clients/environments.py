@@ -1,7 +1,9 @@
-"""Virtual environments for the two versions of the official client, which cannot share one."""
+"""Virtual environments for the two versions of the official SDK, which cannot share one."""
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,19 @@ GENERATIONS = ("0_3", "1_0")
 async def converse(generation: str, card_url: str, text: str, bearer: str = "") -> dict[str, Any]:
     """Run the client of `generation` against the agent of a card; return its JSON output."""
     return await run_client(generation, f"client_{generation}.py", card_url, text, bearer)
+
+
+@asynccontextmanager
+async def serve_official_agent() -> AsyncIterator[str]:
+    """Run the agent of the SDK of 0.3 for the length of the block; yields its address."""
+    python = await asyncio.to_thread(create_environment, HERE / "requirements_0_3.txt")
+    agent = await asyncio.create_subprocess_exec(python, HERE / "agent_0_3.py", stdout=asyncio.subprocess.PIPE)
+    assert agent.stdout is not None
+    try:
+        yield (await asyncio.wait_for(agent.stdout.readline(), 60)).decode().strip()
+    finally:
+        agent.kill()
+        await agent.wait()
 
 
 async def run_client(generation: str, program: str, *arguments: str) -> dict[str, Any]:
