@@ -55,6 +55,8 @@ def read_references(method: str, params: JsonObject) -> TaskReferences:
 
 def _read_message(params: JsonObject) -> TaskReferences:
     message, configuration = get_object(params, "message"), get_object(params, "configuration")
+    if not configuration and _REFERENCE_NAMES.isdisjoint(message):  # most messages; this path has to be fast
+        return NO_REFERENCES
     configs = [configuration[name] for name in _CONFIG_NAMES if isinstance(configuration.get(name), dict)]
     ids = [message.get(name) for name in ("taskId", "task_id")]
     ids += [config.get(name) for config in configs for name in ("taskId", "task_id")]
@@ -97,6 +99,9 @@ def _find_urls(config: JsonObject) -> Iterator[str]:
         if isinstance(nested, dict):
             yield from _find_urls(nested)
 
+
+_REFERENCE_NAMES = frozenset({"taskId", "task_id", "referenceTaskIds", "reference_task_ids", "contextId", "context_id"})
+"""The members of a message that name a task or a context."""
 
 _CONFIG_NAMES = (
     "pushNotificationConfig",
