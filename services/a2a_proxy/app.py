@@ -174,10 +174,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             limits=limits,
             announce=activity.announce,
         )
-        inbound_secrets = InboundSecrets(AuthClient(auth))
-        capacity = Capacity()
-        follower = WorkspaceFollower(store, registry_client, clock)
-        load = ReportedLoad()
+        inbound_secrets, capacity = InboundSecrets(AuthClient(auth)), Capacity()
+        follower, load = WorkspaceFollower(store, registry_client, clock), ReportedLoad()
         route_cache = RouteCache(
             registry_client,
             on_sign_of_life=agents.dispatches.restart_idle_timeouts,

@@ -69,8 +69,8 @@ class Streams:
     async def resume(self, incoming: IncomingMessage, envelope: Envelope, deadline: Deadline | None) -> Stream | None:
         """Return the rest of a stream from the position of `Last-Event-ID`; `None` if the plane did not give that id.
 
-        Raises `StreamEventsGone` if the events after it are not kept, or are another caller's, and `MalformedMessage` if
-        the caller speaks the other dialect.
+        Raises `StreamEventsGone` if the events after it are not kept, or are those of another caller, and
+        `MalformedMessage` if the caller speaks the other dialect.
         """
         if envelope.method not in STREAMING_METHODS or not envelope.is_json_rpc:
             return None
