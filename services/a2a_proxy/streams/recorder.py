@@ -110,18 +110,25 @@ class StreamRecorder:
         if recording.is_over:
             return
         if self._detached[target] >= MAX_DETACHED_PER_TARGET or self._detached.total() >= MAX_DETACHED:
-            task.cancel()
+            self._end(task)
             return
         self._detached[target] += 1
-        timer = asyncio.get_running_loop().call_later(MAX_DETACHED_DURATION.total_seconds(), task.cancel)
+        timer = asyncio.get_running_loop().call_later(MAX_DETACHED_DURATION.total_seconds(), self._end, task)
 
-        def end(_: asyncio.Task[None]) -> None:
+        def forget(_: asyncio.Task[None]) -> None:
             timer.cancel()
             self._detached[target] -= 1
             if not self._detached[target]:
                 del self._detached[target]
 
-        task.add_done_callback(end)
+        task.add_done_callback(forget)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        """End a stream at its agent, and have that stored."""
+        group = self._group
+        if group is not None and not self._watch.is_stopping:
+            task.add_done_callback(lambda _: group.create_task(self._writer.store_endings()))
+        task.cancel()
 
     async def _is_gone(self, route: Route) -> bool:
         """Whether the instance of an agent is gone. Of an agent that the plane does not run, it cannot know."""

@@ -17,7 +17,7 @@ WORKING, COMPLETED = {"state": "working"}, {"state": "completed"}
 
 @dataclass
 class StreamAgent(EchoAgent):
-    """Streams a task of 0.3: the task, one event for each number, and the end. It may pause or break before a number."""
+    """Streams a task of 0.3: the task, an event for each number, and the end. It may pause or break before a number."""
 
     events: int = 3
     pauses: frozenset[int] = frozenset()
@@ -80,7 +80,9 @@ class StreamClient:
     end: pb.ReplyFrame | None = None
     _unread: bytes = b""
 
-    async def open(self, *, last_event_id: str | None = None, body: bytes | None = None, **fields: Any) -> pb.ReplyFrame:
+    async def open(
+        self, *, last_event_id: str | None = None, body: bytes | None = None, **fields: Any
+    ) -> pb.ReplyFrame:
         """Begin the stream, or go on with it; returns the first frame of the answer."""
         self.call_id, self._unread, self.end = uuid4().int >> 66, b"", None
         headers = {} if last_event_id is None else {"last-event-id": last_event_id}

@@ -1,3 +1,4 @@
+import itertools
 import re
 
 import pytest
@@ -7,7 +8,9 @@ from hypothesis import strategies as st
 from services.a2a_proxy.streams import frames
 from services.a2a_proxy.streams.frames import FrameReader, FrameTooLarge
 
-LINES = st.sampled_from([b"data: 1", b"data:", b"data", b": ping", b"id: 3", b"event: x", b"", b"dataset: 1", b"\xff\xfe"])
+LINES = st.sampled_from(
+    [b"data: 1", b"data:", b"data", b": ping", b"id: 3", b"event: x", b"", b"dataset: 1", b"\xff\xfe"]
+)
 ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
 STREAMS = st.lists(st.tuples(LINES, ENDS), max_size=12).map(lambda lines: b"".join(a + b for a, b in lines))
 CUTS = st.lists(st.integers(0, 120), max_size=6)
@@ -15,7 +18,7 @@ CUTS = st.lists(st.integers(0, 120), max_size=6)
 
 def split(stream: bytes, cuts: list[int]) -> list[bytes]:
     places = [0, *sorted(cut for cut in cuts if cut <= len(stream)), len(stream)]
-    return [stream[begin:end] for begin, end in zip(places, places[1:], strict=False)]
+    return [stream[begin:end] for begin, end in itertools.pairwise(places)]
 
 
 def read(pieces: list[bytes]) -> tuple[list[bytes], bytes]:

@@ -56,7 +56,8 @@ async def test_a_stream_that_is_cut_twenty_times_joins_to_the_same_text(proxy, g
     assert client.events[-1][1]["result"]["status"] == {"state": "completed"}
     assert len({id_ for id_, _ in client.events}) == 1002
     assert agent.methods == ["message/stream"]
-    assert client.end.HasField("end") and not client.end.end.interrupted
+    assert client.end.HasField("end")
+    assert not client.end.end.interrupted
 
 
 @pytest.mark.covers("BEY-02")
@@ -166,7 +167,7 @@ def subscribe(method: str = "tasks/resubscribe", task_id: str = "t-1") -> bytes:
 
 
 @pytest.mark.covers("BEY-02")
-@pytest.mark.parametrize("fault", ["refusal", "offline"])
+@pytest.mark.parametrize("fault", ["refusal", "offline", "unreachable"])
 async def test_a_subscription_that_the_agent_cannot_serve_gets_the_recording(proxy, gateway, agent, fault):
     client = StreamClient(gateway)
     await client.open()
@@ -175,7 +176,13 @@ async def test_a_subscription_that_the_agent_cannot_serve_gets_the_recording(pro
     if fault == "refusal":
         agent.refusal = {"code": -32001, "message": "gone"}
     else:
-        proxy.registry.set_workspace(TARGET, address=agent.url, status=registry_pb2.WORKSPACE_STATUS_OFFLINE)
+        changes = {"offline": {"status": registry_pb2.WORKSPACE_STATUS_OFFLINE}}
+        proxy.registry.set_workspace(TARGET, **changes.get(fault, {"address": "http://127.0.0.1:9/"}))
+
+        async def is_away() -> bool:
+            return (await gateway.send_message(message_body("tasks/get"))).HasField("refused")
+
+        assert await eventually(is_away)
     again = StreamClient(gateway)
 
     assert (await again.open(body=subscribe())).head.status == 200
