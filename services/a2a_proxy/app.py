@@ -71,6 +71,7 @@ from services.a2a_proxy.store import Store
 from services.a2a_proxy.stored_events.relay import EventRelay
 from services.a2a_proxy.streams.parts import build_stream_parts
 from services.a2a_proxy.streams.retention import CLEANUP_INTERVAL
+from services.a2a_proxy.streams.store import StreamStore
 from services.a2a_proxy.streams.writer import ABANDONED_AGE, ALIVE_INTERVAL
 from services.a2a_proxy.tables import SCHEMA
 from services.a2a_proxy.tasks.access import TaskAccess
@@ -139,7 +140,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         queue_store.add_observer(build_observer(task_register.follow_queue))
         owner, provisioner_client = str(uuid4()), ProvisionerClient(provisioner)
         streams = build_stream_parts(
-            engine,
+            StreamStore(engine),
             provisioner_client,
             clock,
             writer_id=owner,

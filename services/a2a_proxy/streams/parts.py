@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from services.a2a_proxy.clients import ProvisionerClient
 from services.a2a_proxy.streams.recorder import StreamRecorder
 from services.a2a_proxy.streams.retention import StreamRetention
@@ -32,7 +30,7 @@ class StreamParts:
 
 
 def build_stream_parts(
-    engine: AsyncEngine,
+    store: StreamStore,
     provisioner: ProvisionerClient,
     clock: Clock,
     *,
@@ -41,7 +39,6 @@ def build_stream_parts(
     max_bytes: int,
 ) -> StreamParts:
     """Create the parts of one replica."""
-    store = StreamStore(engine)
     watch, writer = StreamWatch(store), StreamWriter(store, writer_id=writer_id)
     return StreamParts(
         store=store,

@@ -12,7 +12,7 @@ from molecule_a2a.model import Dialect
 from services.a2a_proxy.clients import ProvisionerClient
 from services.a2a_proxy.model import InstanceCondition, Route, Stream, WorkspaceId
 from services.a2a_proxy.streams import event_ids, task_events
-from services.a2a_proxy.streams.attachment import Attachment
+from services.a2a_proxy.streams.caller_buffer import CallerBuffer
 from services.a2a_proxy.streams.model import NewRecording
 from services.a2a_proxy.streams.recording import MAX_DETACHED_DURATION, SEGMENT_BYTES, Recording
 from services.a2a_proxy.streams.task_events import TaskProgress
@@ -79,21 +79,21 @@ class StreamRecorder:
             at, message_id = self._clock.now(), str(uuid4())
             return task_events.build_failure(progress.task, request_id, dialect, at=at, message_id=message_id)
 
-        attachment = Attachment(
+        buffer = CallerBuffer(
             may_hold_back=lambda: not self._watch.is_followed(new.id),
             on_departure=lambda: self._detach(recording, task),
         )
         recording = Recording(
             new,
             stream.chunks,
-            attachment=attachment,
+            buffer=buffer,
             writer=self._writer,
             watch=self._watch,
             build_failure=build_failure,
         )
         self._recordings[recording] = 0
         task = self._group.create_task(self._run(recording))
-        return Stream(status=stream.status, headers=stream.headers, chunks=attachment.read())
+        return Stream(status=stream.status, headers=stream.headers, chunks=buffer.read())
 
     async def _run(self, recording: Recording) -> None:
         """Run a recording; its errors do not affect others."""

@@ -9,7 +9,7 @@ import structlog
 
 from services.a2a_proxy.model import StreamBroken, StreamInterrupted
 from services.a2a_proxy.streams import frames
-from services.a2a_proxy.streams.attachment import Attachment
+from services.a2a_proxy.streams.caller_buffer import CallerBuffer
 from services.a2a_proxy.streams.event_ids import render_event_id
 from services.a2a_proxy.streams.frames import FrameReader, FrameTooLarge
 from services.a2a_proxy.streams.model import Ending, EventWrite, NewRecording, RecordedEvent
@@ -50,7 +50,7 @@ class Recording:
         new: NewRecording,
         chunks: AsyncGenerator[bytes, None],
         *,
-        attachment: Attachment,
+        buffer: CallerBuffer,
         writer: StreamWriter,
         watch: StreamWatch,
         build_failure: Callable[[TaskProgress], Awaitable[bytes | None]],
@@ -58,7 +58,7 @@ class Recording:
         """`build_failure` returns the event that ends the task of a broken stream; `None` if its agent may live."""
         self.new = new
         self._chunks = chunks
-        self._attachment = attachment
+        self._buffer = buffer
         self._writer = writer
         self._watch = watch
         self._build_failure = build_failure
@@ -95,21 +95,21 @@ class Recording:
             if self._is_recorded and isinstance(error, StreamBroken) and self._progress.is_open():
                 failure = await self._build_failure(self._progress)
             if failure is None:
-                await self._attachment.put(b"" if self._is_recorded else self._reader.take_rest())
+                await self._buffer.put(b"" if self._is_recorded else self._reader.take_rest())
                 return Ending.INTERRUPTED
             await self._pass_on([failure])
             return Ending.COMPLETED
-        await self._attachment.put(self._reader.take_rest())
+        await self._buffer.put(self._reader.take_rest())
         return Ending.COMPLETED
 
     async def _take(self, chunk: bytes) -> None:
         """Store the events that end in a chunk, and then pass them on."""
-        if not self._attachment.is_attached:
+        if not self._buffer.is_attached:
             self._detached_bytes += len(chunk)
             if self._detached_bytes > MAX_DETACHED_BYTES:
                 raise StreamAbandoned
         if not self._is_recorded:
-            await self._attachment.put(chunk)
+            await self._buffer.put(chunk)
             return
         try:
             found = self._reader.read(chunk)
@@ -138,7 +138,7 @@ class Recording:
         if events and not await self._store(tuple(events), task_id):
             await self._stop_recording(b"".join(found))
             return
-        await self._attachment.put(b"".join(passed))
+        await self._buffer.put(b"".join(passed))
 
     async def _store(self, events: tuple[RecordedEvent, ...], task_id: str | None) -> bool:
         begins = None if self._last_seq else self.new
@@ -168,12 +168,12 @@ class Recording:
     async def _stop_recording(self, unstored: bytes) -> None:
         """Go on without ids, because an event cannot be stored; what was stored cannot be resumed any more."""
         self._is_recorded = False
-        await self._attachment.put(unstored)
+        await self._buffer.put(unstored)
 
     def _end(self, ending: Ending) -> None:
         """End the stream of the caller, and have the end stored."""
         self.is_over = True
-        self._attachment.close(interrupted=ending is Ending.INTERRUPTED)
+        self._buffer.close(interrupted=ending is Ending.INTERRUPTED)
         if self._last_seq:
             stored = ending if self._is_recorded else Ending.INCOMPLETE
             self._writer.end(self.new.id, stored, self.kept_bytes)

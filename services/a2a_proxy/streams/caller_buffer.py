@@ -14,7 +14,7 @@ MAX_DELAY = timedelta(seconds=1)
 """Time that a caller which takes nothing may hold back others that follow the same stream."""
 
 
-class Attachment:
+class CallerBuffer:
     """What the caller of a stream has not taken yet. While it has no room, the agent has to wait."""
 
     def __init__(self, *, may_hold_back: Callable[[], bool], on_departure: Callable[[], None]) -> None:
