@@ -23,12 +23,7 @@ MAX_PORT = 65_535
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 """The values of `sslmode` of a database URL, as in PostgreSQL; unset is `prefer`."""
 
-UNITS = {
-    "seconds": timedelta(seconds=1),
-    "minutes": timedelta(minutes=1),
-    "hours": timedelta(hours=1),
-    "days": timedelta(days=1),
-}
+UNITS = {unit: timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")}
 
 
 def parse_duration(value: object, *, unit: str, allows_zero: bool = False) -> object:
