@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from molecule_a2a.model import Dialect
@@ -39,23 +39,27 @@ class StreamTransaction:
     # Writing ─────────────────────────────────────────────────────────────────
 
     async def append(self, writes: Sequence[EventWrite], writer_id: str) -> None:
-        """Store events, and first the streams that begin with them; what is stored already stays as it is.
+        """Store events, and the streams that begin with them; what is stored already stays as it is.
 
         The commits do not wait for the disk: events outlive the proxy, but not a crash of the database just after.
         """
-        if begun := [write.begins for write in writes if write.begins is not None]:
-            await _BEGIN.execute(self._connection, _list_columns(begun, writer_id))
-        if tasks := {write.stream_id: write.task_id for write in writes if write.task_id is not None}:
-            values = {"id": list(tasks), "task_id": list(tasks.values())}
-            await _NAME_TASKS.execute(self._connection, values)
         events = [(write.stream_id, event) for write in writes for event in write.events]
-        if events:
-            columns: dict[str, list[Any]] = {
-                "stream_id": [stream_id for stream_id, _ in events],
-                "seq": [event.seq for _, event in events],
-                "event": [event.frame for _, event in events],
-            }
+        columns: dict[str, list[Any]] = {
+            "stream_id": [stream_id for stream_id, _ in events],
+            "seq": [event.seq for _, event in events],
+            "event": [event.frame for _, event in events],
+        }
+        begun = [(write.begins, write.task_id) for write in writes if write.begins is not None]
+        if begun:
+            await _BEGIN.execute(self._connection, columns | _list_columns(begun, writer_id))
+        else:
             await _APPEND.execute(self._connection, columns)
+        later = {
+            write.stream_id: write.task_id for write in writes if write.task_id is not None and write.begins is None
+        }
+        if later:
+            values = {"id": list(later), "task_id": list(later.values())}
+            await _NAME_TASKS.execute(self._connection, values)
 
     async def note_sizes(self, sizes: Mapping[str, int]) -> None:
         """Store how many bytes the events of streams occupy."""
@@ -189,15 +193,16 @@ def _split(values: Mapping[str, int], name: str = "bytes") -> dict[str, list[Any
     return {"id": list(values), name: list(values.values())}
 
 
-def _list_columns(begun: Sequence[NewRecording], writer_id: str) -> dict[str, list[Any]]:
+def _list_columns(begun: Sequence[tuple[NewRecording, str | None]], writer_id: str) -> dict[str, list[Any]]:
     return {
-        "id": [new.id for new in begun],
-        "target_id": [new.target_id for new in begun],
-        "owner_id": [new.owner.workspace_id for new in begun],
-        "owner_org_id": [new.owner.org_id for new in begun],
+        "id": [new.id for new, _ in begun],
+        "target_id": [new.target_id for new, _ in begun],
+        "owner_id": [new.owner.workspace_id for new, _ in begun],
+        "owner_org_id": [new.owner.org_id for new, _ in begun],
         "writer_id": [writer_id] * len(begun),
-        "dialect": [new.dialect.value for new in begun],
-        "request_id": [new.request_id for new in begun],
+        "dialect": [new.dialect.value for new, _ in begun],
+        "request_id": [new.request_id for new, _ in begun],
+        "task_id": [task_id for _, task_id in begun],
     }
 
 
@@ -219,22 +224,24 @@ _IS_ASYNC = sa.func.set_config("synchronous_commit", "off", True).is_not(None)
 """Lets the commit of this statement not wait for the disk."""
 
 
-def _build_begin() -> CompiledStatement:
-    names = ("id", "target_id", "owner_id", "owner_org_id", "writer_id", "dialect", "request_id")
-    rows = build_array_table({name: _S[name].type for name in names})
-    first_seq: sa.ColumnElement[int] = sa.literal_column("1")
-    size: sa.ColumnElement[int] = sa.literal_column("0")
-    selected = sa.select(*(rows.c[name] for name in names), first_seq, size, _NOW).where(_IS_ASYNC)
-    begin = insert(STREAMS).from_select([*names, "first_seq", "bytes", "begun_at"], selected)
-    return CompiledStatement(begin.on_conflict_do_nothing(index_elements=["id"]))
-
-
-def _build_append() -> CompiledStatement:
+def _build_append() -> Insert:
     names = ("stream_id", "seq", "event")
     rows = build_array_table({name: _E[name].type for name in names})
     selected = sa.select(*(rows.c[name] for name in names)).where(_IS_ASYNC)
     append = insert(STREAM_EVENTS).from_select(list(names), selected)
-    return CompiledStatement(append.on_conflict_do_nothing(index_elements=["stream_id", "seq"]))
+    return append.on_conflict_do_nothing(index_elements=["stream_id", "seq"])
+
+
+def _build_begin() -> Insert:
+    """Build one statement that stores streams and events, so that the first event waits for one turn only."""
+    names = ("id", "target_id", "owner_id", "owner_org_id", "writer_id", "dialect", "request_id", "task_id")
+    rows = build_array_table({name: _S[name].type for name in names})
+    first_seq: sa.ColumnElement[int] = sa.literal_column("1")
+    size: sa.ColumnElement[int] = sa.literal_column("0")
+    selected = sa.select(*(rows.c[name] for name in names), first_seq, size, _NOW)
+    begin = insert(STREAMS).from_select([*names, "first_seq", "bytes", "begun_at"], selected)
+    begun = begin.on_conflict_do_nothing(index_elements=["id"]).returning(_S.id).cte("begun")
+    return _build_append().add_cte(begun)
 
 
 def _build_name_tasks() -> CompiledStatement:
@@ -243,8 +250,8 @@ def _build_name_tasks() -> CompiledStatement:
     return CompiledStatement(named.values(task_id=rows.c.task_id))
 
 
-_BEGIN = _build_begin()
-_APPEND = _build_append()
+_BEGIN = CompiledStatement(_build_begin())
+_APPEND = CompiledStatement(_build_append())
 _NAME_TASKS = _build_name_tasks()
 
 _LAST_SEQ = sa.select(sa.func.max(_E.seq)).where(_E.stream_id == _S.id).scalar_subquery()
