@@ -169,9 +169,10 @@ class Delivery:
 
         A subscription to a task whose stream is recorded is answered with the recording.
         """
-        replayed = await self._streams.replay_task(message.incoming, message.envelope, message.deadline)
-        if replayed is not None:
-            return AnswerReceipt(answer=replayed, agent_time=timedelta())
+        if not message.is_message:
+            replayed = await self._streams.replay_task(message.incoming, message.envelope, message.deadline)
+            if replayed is not None:
+                return AnswerReceipt(answer=replayed, agent_time=timedelta())
         is_wanted = message.prefers.respond_async or absence is not Absence.UNAVAILABLE
         stored = None
         if message.is_storable and is_wanted and not message.prefers.strict:
@@ -216,7 +217,7 @@ class Delivery:
             if has_slot:
                 self._capacity.release(route.workspace_id)
         agent_time = builder.measure_time()
-        replaced = await self._streams.replace(result, message.incoming, message.envelope, message.deadline)
+        replaced = result if message.is_message else await self._replace(message, result)
         match replaced:
             case Stream():
                 return AnswerReceipt(answer=replaced, agent_time=agent_time)
@@ -228,6 +229,12 @@ class Delivery:
                 return await self._queue_or_fail(message, route, error, builder)
             case unknown:
                 assert_never(unknown)
+
+    async def _replace(
+        self, message: "_Message", result: Answered | Busy | Failed
+    ) -> Answered | Busy | Failed | Stream:
+        """Return a recorded stream instead of a result that says that the agent cannot serve a subscription."""
+        return await self._streams.replace(result, message.incoming, message.envelope, message.deadline)
 
     async def _record(
         self,

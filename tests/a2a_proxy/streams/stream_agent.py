@@ -25,6 +25,10 @@ class StreamAgent(EchoAgent):
     task_id: str = "t-1"
     refusal: dict[str, Any] | None = None
     """The JSON-RPC error that it answers subscriptions with."""
+    refuses_by_event: bool = False
+    """Whether the error is the only event of a stream, as agents of 0.3 send it."""
+    shows_task: bool = True
+    """Whether a stream begins with the task."""
     own_ids: bool = False
     """Whether it gives ids to its events."""
     go: asyncio.Event = field(default_factory=asyncio.Event)
@@ -36,14 +40,19 @@ class StreamAgent(EchoAgent):
         self.methods.append(message["method"])
         self.last_event_ids.append(request.headers.get("last-event-id"))
         if self.refusal is not None and message["method"] in {"tasks/resubscribe", "SubscribeToTask"}:
-            return web.json_response({"jsonrpc": "2.0", "id": message["id"], "error": self.refusal})
+            error = json.dumps({"jsonrpc": "2.0", "id": message["id"], "error": self.refusal})
+            if self.refuses_by_event:
+                return web.Response(text=f"data: {error}\r\n\r\n", content_type="text/event-stream")
+            return web.Response(text=error, content_type="application/json")
         return await self.stream(request, message)
 
     async def stream(self, request: web.Request, message: dict[str, Any]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         ids = {"taskId": self.task_id, "contextId": "c"}
-        await self._write(response, message, {"kind": "task", "id": self.task_id, "contextId": "c", "status": WORKING})
+        if self.shows_task:
+            task = {"kind": "task", "id": self.task_id, "contextId": "c", "status": WORKING}
+            await self._write(response, message, task)
         for number in range(self.events):
             if number in self.pauses:
                 await self.go.wait()
@@ -112,7 +121,7 @@ class StreamClient:
             if not frame.HasField("chunk"):
                 self.end = frame
                 break
-            self._unread += frame.chunk
+            self._unread += frame.chunk.replace(b"\r\n", b"\n")
             await self.gateway.send(pb.CallFrame(call_id=self.call_id, credit=pb.CallCredit(bytes=len(frame.chunk))))
         return found
 

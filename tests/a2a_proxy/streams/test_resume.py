@@ -272,3 +272,45 @@ async def test_a_deadline_ends_a_resumed_stream(gateway, agent):
 
     assert (client.text, client.end.end.interrupted) == ("0 0 ", True)
     agent.go.set()
+
+
+@pytest.mark.parametrize("code", [-32001, -32601, -32004])
+async def test_an_agent_that_refuses_a_subscription_by_an_event_gets_it_replaced_too(proxy, gateway, agent, code):
+    client = StreamClient(gateway)
+    await client.open()
+    await client.read()
+    assert await eventually(lambda: find_ending(proxy))
+    agent.refusal, agent.refuses_by_event = {"code": code, "message": "gone"}, True
+
+    await client.open(body=subscribe())
+    await client.read()
+
+    assert client.text == "0 1 2 " * 2
+
+
+async def test_an_agent_that_streams_another_error_is_passed_on(proxy, gateway, agent):
+    client = StreamClient(gateway)
+    await client.open()
+    await client.read()
+    assert await eventually(lambda: find_ending(proxy))
+    agent.refusal, agent.refuses_by_event = {"code": -32603, "message": "broken"}, True
+
+    await client.open(body=subscribe())
+    (answer,) = await client.read()
+
+    assert answer["error"] == agent.refusal
+
+
+async def test_a_subscription_of_1_0_begins_with_the_task(proxy, gateway, agent):
+    agent.shows_task = False
+    client = StreamClient(gateway, method="SendStreamingMessage")
+    await client.open()
+    await client.read()
+    assert await eventually(lambda: find_ending(proxy))
+    agent.refusal = {"code": -32004, "message": "ended"}
+
+    await client.open(body=subscribe("SubscribeToTask"))
+    first, *others = await client.read()
+
+    assert first["result"]["task"]["id"] == "t-1"
+    assert len(others) == 4
