@@ -29,6 +29,9 @@ MAX_DETACHED = 1024
 MAX_DETACHED_PER_TARGET = 64
 """Of them, those of one workspace."""
 
+MAX_DETACHED_REQUEST_BYTES = 64 * 1024 * 1024
+"""Bytes of the requests of them, which stay in memory for the activity log."""
+
 SECOND_CHECK_DELAY = timedelta(seconds=1)
 """Time after which an instance that breaks its connection is checked again: while it ends, it is still alive."""
 
@@ -47,6 +50,7 @@ class StreamRecorder:
         self._recordings: dict[Recording, int] = {}
         """Those in progress, with the bytes of them that are stored as their size."""
         self._detached: Counter[WorkspaceId] = Counter()
+        self._detached_request_bytes = 0
 
     async def run(self) -> None:
         """Own the tasks of all recordings until cancelled."""
@@ -60,8 +64,17 @@ class StreamRecorder:
         await self._writer.note_sizes({it.new.id: size for it, size in grown.items()})
         self._recordings |= {it: size for it, size in grown.items() if it in self._recordings}
 
-    def record(self, stream: Stream, route: Route, owner: TaskOwner, request_id: bytes, dialect: Dialect) -> Stream:
-        """Return a stream for its caller, of which a recording is made; without room for it, the stream itself."""
+    def record(
+        self,
+        stream: Stream,
+        route: Route,
+        *,
+        owner: TaskOwner,
+        request_id: bytes,
+        request_bytes: int,
+        dialect: Dialect,
+    ) -> Stream:
+        """Return a stream for its caller, of which a recording is made; the stream itself before the service runs."""
         if self._group is None:
             return stream
         target = route.workspace_id
@@ -81,7 +94,7 @@ class StreamRecorder:
 
         buffer = CallerBuffer(
             may_hold_back=lambda: not self._watch.is_followed(new.id),
-            on_departure=lambda: self._detach(recording, task),
+            on_departure=lambda: self._detach(recording, task, request_bytes),
         )
         recording = Recording(
             new,
@@ -104,24 +117,31 @@ class StreamRecorder:
         finally:
             self._recordings.pop(recording, None)
 
-    def _detach(self, recording: Recording, task: asyncio.Task[None]) -> None:
+    def _detach(self, recording: Recording, task: asyncio.Task[None], request_bytes: int) -> None:
         """Let a stream go on without its caller, or end it if too many do."""
         target = recording.new.target_id
         if recording.is_over:
             return
-        if self._detached[target] >= MAX_DETACHED_PER_TARGET or self._detached.total() >= MAX_DETACHED:
+        if not self._has_room(target, request_bytes):
             self._end(task)
             return
         self._detached[target] += 1
+        self._detached_request_bytes += request_bytes
         timer = asyncio.get_running_loop().call_later(MAX_DETACHED_DURATION.total_seconds(), self._end, task)
 
         def forget(_: asyncio.Task[None]) -> None:
             timer.cancel()
             self._detached[target] -= 1
+            self._detached_request_bytes -= request_bytes
             if not self._detached[target]:
                 del self._detached[target]
 
         task.add_done_callback(forget)
+
+    def _has_room(self, target: WorkspaceId, request_bytes: int) -> bool:
+        """Whether a further stream of a workspace may go on without its caller."""
+        has_bytes = self._detached_request_bytes + request_bytes <= MAX_DETACHED_REQUEST_BYTES
+        return has_bytes and self._detached[target] < MAX_DETACHED_PER_TARGET and self._detached.total() < MAX_DETACHED
 
     def _end(self, task: asyncio.Task[None]) -> None:
         """End a stream at its agent, and have that stored."""

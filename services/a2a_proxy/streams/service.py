@@ -63,8 +63,14 @@ class Streams:
         is_text = stream.status == OK and stream.headers.get("content-encoding", "identity") == "identity"
         if not is_text or envelope.method not in STREAMING_METHODS or not envelope.is_json_rpc:
             return stream
-        request_id = read_id(envelope.body)
-        return self._recorder.record(stream, route, get_owner(incoming), request_id, choose_dialect(envelope))
+        return self._recorder.record(
+            stream,
+            route,
+            owner=get_owner(incoming),
+            request_id=read_id(envelope.body),
+            request_bytes=len(envelope.body),
+            dialect=choose_dialect(envelope),
+        )
 
     async def resume(self, incoming: IncomingMessage, envelope: Envelope, deadline: Deadline | None) -> Stream | None:
         """Return the rest of a stream from the position of `Last-Event-ID`; `None` if the plane did not give that id.

@@ -25,6 +25,9 @@ EVENT_BYTES = 64
 STORE_TIMEOUT = timedelta(seconds=2)
 """Time after which a stream goes on without being recorded."""
 
+FAILURE_PAUSE = timedelta(seconds=1)
+"""Time after a failure in which no further stream is recorded, so that none waits for a database that is away."""
+
 ALIVE_INTERVAL = timedelta(seconds=5)
 """Interval at which a proxy stores that it is alive."""
 
@@ -42,6 +45,8 @@ class StreamWriter:
         """Those that are not stored yet, with the bytes of the events."""
         self._is_ending = asyncio.Lock()
         self._retry_at = 0.0
+        self._begins_at = 0.0
+        """When streams are recorded again after a failure."""
         self._batcher: Batcher[EventWrite, None] = Batcher(
             self._append_batch,
             capacity=MAX_BATCH_BYTES,
@@ -51,10 +56,14 @@ class StreamWriter:
 
     async def append(self, write: EventWrite) -> bool:
         """Store events; returns whether they are stored. Those of one stream are stored in the order of the calls."""
+        loop = asyncio.get_running_loop()
+        if write.begins is not None and loop.time() < self._begins_at:
+            return False
         try:
             async with asyncio.timeout(STORE_TIMEOUT.total_seconds()):
                 await self._batcher.submit(write)
         except (ServiceError, TimeoutError):
+            self._begins_at = loop.time() + FAILURE_PAUSE.total_seconds()
             log.warning("stream not recorded", stream=write.stream_id)
             return False
         return True

@@ -85,7 +85,12 @@ async def test_the_oldest_events_of_a_large_stream_are_dropped(proxy, gateway, a
 
 @pytest.mark.parametrize(
     ("module", "limit"),
-    [(recorder, "MAX_DETACHED_PER_TARGET"), (recorder, "MAX_DETACHED"), (recording, "MAX_DETACHED_BYTES")],
+    [
+        (recorder, "MAX_DETACHED_PER_TARGET"),
+        (recorder, "MAX_DETACHED"),
+        (recorder, "MAX_DETACHED_REQUEST_BYTES"),
+        (recording, "MAX_DETACHED_BYTES"),
+    ],
 )
 async def test_a_stream_beyond_the_limits_ends_without_its_caller(proxy, gateway, agent, monkeypatch, module, limit):
     monkeypatch.setattr(module, limit, 0)
