@@ -28,6 +28,7 @@ from services.a2a_proxy.model import (
     Push,
     SendState,
     Stream,
+    StreamBroken,
     StreamInterrupted,
     WaitingCaller,
     WorkspaceId,
@@ -201,6 +202,8 @@ class AgentClient:
         try:
             result = await self._request(dispatch, dispatch_timeout)
         finally:
+            if dispatch.waiting is not None and dispatch.ends_with_caller:
+                dispatch.waiting.remove_listener(dispatch_timeout.end_for_caller)
             if not isinstance(result, Stream):
                 self._end(dispatch, dispatch_timeout)
         return result
@@ -227,8 +230,6 @@ class AgentClient:
 
     def _end(self, dispatch: Dispatch, dispatch_timeout: DispatchTimeout) -> None:
         self.dispatches.remove(dispatch.target, dispatch.push.address, dispatch_timeout)
-        if dispatch.waiting is not None and dispatch.ends_with_caller:
-            dispatch.waiting.remove_listener(dispatch_timeout.end_for_caller)
 
     async def _request(
         self, dispatch: Dispatch, dispatch_timeout: DispatchTimeout
@@ -276,8 +277,10 @@ class AgentClient:
             while chunk := await _read_chunk(response, dispatch_timeout):
                 yield chunk
                 dispatch_timeout.restart_idle()  # the agent has to wait while the client reads
-        except (TimeoutError, aiohttp.ClientError, OSError):
+        except TimeoutError:
             raise StreamInterrupted from None
+        except (aiohttp.ClientError, OSError):
+            raise StreamBroken from None
         finally:
             response.close()
             self._end(dispatch, dispatch_timeout)

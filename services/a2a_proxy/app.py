@@ -69,6 +69,10 @@ from services.a2a_proxy.sending import Sender
 from services.a2a_proxy.settings import Settings
 from services.a2a_proxy.store import Store
 from services.a2a_proxy.stored_events.relay import EventRelay
+from services.a2a_proxy.streams.parts import build_stream_parts
+from services.a2a_proxy.streams.retention import CLEANUP_INTERVAL
+from services.a2a_proxy.streams.store import StreamStore
+from services.a2a_proxy.streams.writer import ABANDONED_AGE, ALIVE_INTERVAL
 from services.a2a_proxy.tables import SCHEMA
 from services.a2a_proxy.tasks.access import TaskAccess
 from services.a2a_proxy.tasks.agent_answers import AgentAnswers
@@ -134,6 +138,15 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         task_register, queue_watch = TaskRegister(task_store), QueueWatch(task_store)
         task_retention = TaskRetention(task_store, task_register, age=settings.activity_retention)
         queue_store.add_observer(build_observer(task_register.follow_queue))
+        owner, provisioner_client = str(uuid4()), ProvisionerClient(provisioner)
+        streams = build_stream_parts(
+            StreamStore(engine),
+            provisioner_client,
+            clock,
+            writer_id=owner,
+            retention=settings.stream_retention,
+            max_bytes=settings.stream_max_megabytes * MEGABYTE,
+        )
         queue_retention = QueueRetention(queue_store, age=settings.activity_retention, max_answer_bytes=max_queue_bytes)
         retention = ActivityRetention(
             store,
@@ -142,7 +155,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             age=settings.activity_retention,
             max_bytes=settings.activity_max_megabytes * MEGABYTE,
             max_bytes_per_workspace=settings.activity_max_megabytes_per_workspace * MEGABYTE,
-            purge_others=[queue_retention.purge, task_retention.purge],
+            purge_others=[queue_retention.purge, task_retention.purge, streams.retention.purge],
         )
         activity = ActivityLog(store, broadcasts, clock, delay=settings.activity_delay, on_usage=retention.note_usage)
         queue_store.add_announcer(activity.announce)
@@ -162,10 +175,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             limits=limits,
             announce=activity.announce,
         )
-        inbound_secrets = InboundSecrets(AuthClient(auth))
-        capacity = Capacity()
-        follower = WorkspaceFollower(store, registry_client, clock)
-        load = ReportedLoad()
+        inbound_secrets, capacity = InboundSecrets(AuthClient(auth)), Capacity()
+        follower, load = WorkspaceFollower(store, registry_client, clock), ReportedLoad()
         route_cache = RouteCache(
             registry_client,
             on_sign_of_life=agents.dispatches.restart_idle_timeouts,
@@ -179,10 +190,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             route_cache=route_cache,
             agents=agents,
             inbound_secrets=inbound_secrets,
-            provisioner=ProvisionerClient(provisioner),
+            provisioner=provisioner_client,
             idle_timeout=settings.idle_timeout,
         )
-        owner = str(uuid4())
         inbox = Inbox(queue_store, owner=owner)
         settlement = Settlement(
             queue_store,
@@ -226,6 +236,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 webhooks=webhooks,
                 clock=clock,
             ),
+            streams=streams.build_service(access),
             route_cache=route_cache,
             sender=sender,
             capacity=capacity,
@@ -336,6 +347,16 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     Loop(name="queue.cleaning", run=queue_retention.clean, every=QUEUE_CLEANUP_INTERVAL),
                     Loop(name="tasks.streams", run=queue_watch.follow),
                     Loop(name="tasks.cleaning", run=task_retention.clean, every=settings.cleanup_interval),
+                    Loop(name="streams", run=streams.recorder.run),
+                    Loop(name="streams.followers", run=streams.watch.run),
+                    Loop(name="streams.alive", run=streams.recorder.note_alive, every=ALIVE_INTERVAL),
+                    Loop(name="streams.abandoned", run=streams.writer.end_abandoned, every=ABANDONED_AGE / 4),
+                    Loop(
+                        name="streams.cleaning",
+                        run=streams.retention.clean,
+                        every=CLEANUP_INTERVAL,
+                        lock=AdvisoryLock(url, role=role, name="a2a_proxy.streams"),
+                    ),
                     Loop(name="queue.accounts", run=monitor.check_accounts, every=ACCOUNTS_INTERVAL),
                     Loop(name="schedules.runs", run=scheduler.own_runs),
                     Loop(
@@ -377,9 +398,10 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     ),
                 ],
                 probes=[route_cache.find_trouble],
-                on_stop=[proxy.stop_exchanges, drain.stop, queue_watch.stop],
+                on_stop=[proxy.stop_exchanges, drain.stop, queue_watch.stop, streams.watch.stop],
             )
         finally:
+            await streams.writer.close()
             await activity.flush()
 
 

@@ -53,6 +53,7 @@ from services.a2a_proxy.sending import (
     Sender,
     build_headers,
 )
+from services.a2a_proxy.streams.service import LAST_EVENT_ID, Streams
 from services.a2a_proxy.tasks.service import Tasks
 from services.a2a_proxy.tasks.views import choose_context_id
 from services.chassis.clock import Clock
@@ -79,6 +80,7 @@ class Delivery:
         activity: ActivityLog,
         registry: RegistryClient,
         tasks: Tasks,
+        streams: Streams,
         clock: Clock,
         max_inbox_bytes: int,
     ) -> None:
@@ -91,6 +93,7 @@ class Delivery:
         self._activity = activity
         self._registry = registry
         self._tasks = tasks
+        self._streams = streams
         self._clock = clock
         self._max_inbox_bytes = max_inbox_bytes
 
@@ -102,6 +105,8 @@ class Delivery:
         route = routing.check_route(await self._route_cache.find(incoming.target, incoming.caller))
         message = await self._parse(incoming)
         answer = await self._tasks.admit(incoming, message.envelope, route, message.deadline)
+        if answer is None and LAST_EVENT_ID in incoming.headers:
+            answer = await self._streams.resume(incoming, message.envelope, message.deadline)
         if answer is not None:
             return AnswerReceipt(answer=answer, agent_time=timedelta())
         earlier = await self._find_earlier(message)
@@ -160,7 +165,14 @@ class Delivery:
         return await self._tasks.present(receipt, message.incoming, message.envelope, message.deadline)
 
     async def _store_until_present(self, message: "_Message", absence: Absence, error: ServiceError) -> Receipt:
-        """Store a message for a target that cannot take it now, and have the target woken; raises `error` otherwise."""
+        """Store a message for a target that cannot take it now, and have the target woken; raises `error` otherwise.
+
+        A subscription to a task whose stream is recorded is answered with the recording.
+        """
+        if not message.is_message:
+            replayed = await self._streams.replay_task(message.incoming, message.envelope, message.deadline)
+            if replayed is not None:
+                return AnswerReceipt(answer=replayed, agent_time=timedelta())
         is_wanted = message.prefers.respond_async or absence is not Absence.UNAVAILABLE
         stored = None
         if message.is_storable and is_wanted and not message.prefers.strict:
@@ -205,9 +217,12 @@ class Delivery:
             if has_slot:
                 self._capacity.release(route.workspace_id)
         agent_time = builder.measure_time()
-        match result:
+        replaced = result if message.is_message else await self._replace(message, result)
+        match replaced:
+            case Stream():
+                return AnswerReceipt(answer=replaced, agent_time=agent_time)
             case Answered(answer):
-                return await self._record(message, answer, builder, agent_time)
+                return await self._record(message, route, answer, builder, agent_time)
             case Busy(retry_after):
                 return await self._queue_for_busy(message, route, retry_after, agent_time)
             case Failed(error):
@@ -215,13 +230,26 @@ class Delivery:
             case unknown:
                 assert_never(unknown)
 
+    async def _replace(
+        self, message: "_Message", result: Answered | Busy | Failed
+    ) -> Answered | Busy | Failed | Stream:
+        """Return a recorded stream instead of a result that says that the agent cannot serve a subscription."""
+        return await self._streams.replace(result, message.incoming, message.envelope, message.deadline)
+
     async def _record(
-        self, message: "_Message", answer: Answer | Stream, builder: MessageActivity, agent_time: timedelta
+        self,
+        message: "_Message",
+        route: Route,
+        answer: Answer | Stream,
+        builder: MessageActivity,
+        agent_time: timedelta,
     ) -> AnswerReceipt:
         """Record an answer, or have the stream recorded when it ends."""
         if isinstance(answer, Stream):
             recorded = replace(answer, chunks=self._record_stream(answer, builder))
             received = await self._tasks.receive(message.incoming, message.envelope, recorded)
+            if isinstance(received, Stream):
+                received = self._streams.record(message.incoming, message.envelope, route, received)
             return AnswerReceipt(answer=received, agent_time=agent_time)
         row = await run_by_size(len(answer.body), builder.build_from_answer, answer, agent_time)
         await self._activity.wait_for_room(len(answer.body))  # the rows of large answers must not fill the memory

@@ -303,6 +303,14 @@ class ActivityCursorGone(NotFound):
     message = "since_id not found"
 
 
+class StreamEventsGone(NotFound):
+    """The events after a position in a stream are not kept any more, or are none of the caller's."""
+
+    domain = DOMAIN
+    reason = "STREAM_EVENTS_GONE"
+    message = "stream events no longer available"
+
+
 class WorkspaceUnreachable(Unavailable):
     """The agent of a workspace did not answer about a file, or not as HTTP and the contract of agents have it."""
 

@@ -346,6 +346,10 @@ class StreamInterrupted(Exception):
     """The agent's stream broke off or exceeded a timeout."""
 
 
+class StreamBroken(StreamInterrupted):
+    """The connection to the agent broke in the middle of its stream."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
     """An outcome: the agent answered, with a result or an error of its own."""

@@ -8,7 +8,7 @@ import structlog
 from pydantic import BeforeValidator, Field, model_validator
 
 from services.chassis.addresses import AddressRules
-from services.chassis.setting_types import MAX_DURATION, Days, Hours, Networks, Seconds, SecondsOrZero, Targets
+from services.chassis.setting_types import MAX_DURATION, Days, Hours, Minutes, Networks, Seconds, SecondsOrZero, Targets
 from services.chassis.settings import DatabaseSettings, Mode, with_prefix
 
 log = structlog.get_logger()
@@ -93,6 +93,14 @@ class Settings(DatabaseSettings):
 
     max_large_body_megabytes: int = Field(default=64, ge=10, le=100_000)
     """Megabytes of messages above 16 KiB in progress, and as many of answers; further ones wait for room."""
+
+    stream_retention: Minutes = Field(
+        default=timedelta(minutes=60), validation_alias="A2A_PROXY_STREAM_RETENTION_MINUTES"
+    )
+    """Minutes that a stream can be resumed after its end."""
+
+    stream_max_megabytes: int = Field(default=1024, ge=1, le=1_000_000)
+    """Megabytes of ended streams that are kept; beyond them the oldest are erased earlier."""
 
     delegation_max_depth: int = Field(default=8, ge=1, le=64, validation_alias="DELEGATION_MAX_DEPTH")
     """The deepest delegation; a delegation that belongs to no other has depth 1."""

@@ -23,7 +23,7 @@ MAX_PORT = 65_535
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 """The values of `sslmode` of a database URL, as in PostgreSQL; unset is `prefer`."""
 
-UNITS = {"seconds": timedelta(seconds=1), "hours": timedelta(hours=1), "days": timedelta(days=1)}
+UNITS = {unit: timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days")}
 
 
 def parse_duration(value: object, *, unit: str, allows_zero: bool = False) -> object:
@@ -127,6 +127,9 @@ Seconds = Annotated[timedelta, BeforeValidator(partial(parse_duration, unit="sec
 
 SecondsOrZero = Annotated[timedelta, BeforeValidator(partial(parse_duration, unit="seconds", allows_zero=True))]
 """The same, or 0."""
+
+Minutes = Annotated[timedelta, BeforeValidator(partial(parse_duration, unit="minutes"))]
+"""A time span, given as a number of minutes."""
 
 Hours = Annotated[timedelta, BeforeValidator(partial(parse_duration, unit="hours"))]
 """A time span, given as a number of hours."""

@@ -60,7 +60,7 @@ RolePrefix = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 """A prefix with which the name of every role is a PostgreSQL identifier."""
 
 
-DURATION_UNITS = {"DAYS": timedelta(days=1), "HOURS": timedelta(hours=1)}
+DURATION_UNITS = {"DAYS": timedelta(days=1), "HOURS": timedelta(hours=1), "MINUTES": timedelta(minutes=1)}
 """Units of time spans by the last word of the variable; all others are in seconds."""
 
 FILE_SUFFIX = "_FILE"

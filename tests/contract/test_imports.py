@@ -89,6 +89,7 @@ VIOLATIONS = {
         "services/a2a_proxy/delegations/rules.py",
         "import services.a2a_proxy.delegations.store",
     ),
+    "Inside the streams": ("services/a2a_proxy/streams/rules.py", "import services.a2a_proxy.streams.store"),
     "Inside the tasks": ("services/a2a_proxy/tasks/rules.py", "import services.a2a_proxy.tasks.store"),
     "Inside the messages of the plane": (
         "services/a2a_proxy/platform_messages/rules.py",

@@ -449,28 +449,30 @@ async def test_a_broken_stream_ends_with_one_error_event(gateway):
     }
 
 
-async def test_a_client_that_leaves_ends_the_agents_stream(gateway):
-    class EndlessAgent(EchoAgent):
-        left = asyncio.Event()
+@pytest.mark.covers("BEY-02")
+async def test_a_client_that_leaves_does_not_end_the_agents_stream(gateway):
+    class PausingAgent(EchoAgent):
+        go = asyncio.Event()
 
         async def stream(self, request, message):
             response = aiohttp.web.StreamResponse(headers={"Content-Type": "text/event-stream"})
             await response.prepare(request)
             await response.write(b"data: 1\n\n")
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self.left.set()
+            await self.go.wait()
+            await response.write(b"data: 2\n\n")
             return response
 
-    async with serve_agent(EndlessAgent()) as agent:
+    async with serve_agent(PausingAgent()) as agent:
         gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with gateway.post(hello("message/stream")) as answer:
-            assert await answer.content.readany() == b"data: 1\n\n"
+            assert (await answer.content.readany()).endswith(b"\ndata: 1\n\n")
             answer.close()
 
-        await asyncio.wait_for(agent.left.wait(), 5)
+        assert await eventually(lambda: gateway.active_calls == 0)
+        agent.go.set()
+        (row,) = await eventually(lambda: gateway.proxy.list_activities(TARGET))
+        assert (row.status, row.response_body) == ("ok", "2")
 
 
 async def test_a_large_stream_arrives_whole(gateway):

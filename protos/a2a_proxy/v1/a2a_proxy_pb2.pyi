@@ -88,6 +88,8 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The large messages in progress occupy as much memory as they may; details: busy, retry_after, delivery."""
     ERROR_REASON_CALLER_LEFT: _ErrorReason.ValueType  # 85
     """The caller left before the answer began. No caller receives it: the activity log does."""
+    ERROR_REASON_STREAM_EVENTS_GONE: _ErrorReason.ValueType  # 86
+    """The events after the position that Last-Event-ID names are not kept any more."""
     ERROR_REASON_INBOUND_SECRET_HEALED: _ErrorReason.ValueType  # 70
     """The inbound secret was missing and has just been created; details: retry_after_seconds, detail."""
     ERROR_REASON_INBOUND_SECRET_UNAVAILABLE: _ErrorReason.ValueType  # 71
@@ -195,6 +197,8 @@ ERROR_REASON_TOO_MANY_LARGE_MESSAGES: ErrorReason.ValueType  # 84
 """The large messages in progress occupy as much memory as they may; details: busy, retry_after, delivery."""
 ERROR_REASON_CALLER_LEFT: ErrorReason.ValueType  # 85
 """The caller left before the answer began. No caller receives it: the activity log does."""
+ERROR_REASON_STREAM_EVENTS_GONE: ErrorReason.ValueType  # 86
+"""The events after the position that Last-Event-ID names are not kept any more."""
 ERROR_REASON_INBOUND_SECRET_HEALED: ErrorReason.ValueType  # 70
 """The inbound secret was missing and has just been created; details: retry_after_seconds, detail."""
 ERROR_REASON_INBOUND_SECRET_UNAVAILABLE: ErrorReason.ValueType  # 71

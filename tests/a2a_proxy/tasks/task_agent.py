@@ -166,8 +166,9 @@ class EventStream:
             event, separator, rest = self._unread.partition(b"\n\n")
             if separator:
                 self._unread = rest
-                if event.startswith(b"data: "):
-                    return json.loads(event.removeprefix(b"data: "))["result"]
+                data = [line.removeprefix(b"data: ") for line in event.split(b"\n") if line.startswith(b"data: ")]
+                if data:
+                    return json.loads(data[0])["result"]
                 continue
             frame = await self.gateway.next(self.call_id)
             if not frame.HasField("chunk"):

@@ -1,0 +1,210 @@
+"""Measures streams: `python -m bench.streams`; it takes half a minute, and the last line is JSON.
+
+A stream of one event is timed through the plane and against the agent directly. Then a hundred streams with five events
+a second each show how late events are, and a thousand silent ones how much memory streams occupy. At last it is
+measured what storing and converting one event takes.
+"""
+
+import asyncio
+import json
+import statistics
+import time
+import timeit
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import aiohttp
+from aiohttp import web
+
+from bench import process_cost
+from deploy.plane import Plane
+from molecule_a2a.model import AnswerConversion, Dialect, Operation
+from services.a2a_proxy.app import service
+from services.a2a_proxy.conversion import ConvertedMessage, StreamConverter
+from services.a2a_proxy.model import WorkspaceId
+from services.a2a_proxy.streams.model import EventWrite, NewRecording, RecordedEvent
+from services.a2a_proxy.streams.store import StreamStore
+from services.a2a_proxy.streams.writer import StreamWriter
+from services.a2a_proxy.tasks.model import TaskOwner
+from services.chassis import database
+
+ENVIRONMENT = {
+    "RATE_LIMIT": "1000000000",
+    "REMOTE_LIVENESS_STALE_AFTER": "86400",
+    "A2A_PROXY_MAX_DISPATCHES_PER_TARGET": "2000",
+}
+
+MEASURED = ("gateway", "a2a_proxy")
+"""Processes whose memory is measured."""
+
+SHORT_STREAMS = 200
+
+BUSY_STREAMS = 100
+
+EVENTS_PER_STREAM = 25
+
+EVENT_INTERVAL_SECONDS = 0.2
+
+SILENT_STREAMS = 1000
+
+STORED_EVENTS = 300
+
+CONVERTED_EVENTS = 2000
+
+
+def main() -> None:
+    """Measure, and print the results."""
+    asyncio.run(_measure())
+
+
+async def _measure() -> None:
+    async with (
+        _serve_agent() as agent_url,
+        Plane(backend="none", env=ENVIRONMENT, processes=True) as plane,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
+    ):
+        target = f"{plane.url}/workspaces/{await _create_target(plane, agent_url)}/a2a"
+        direct = await _time_first_bytes(http, agent_url)
+        through = await _time_first_bytes(http, target)
+        _print(f"first byte: {direct:.2f} ms directly, {through:.2f} ms through the plane")
+        p99 = await _measure_lateness(http, target)
+        _print(f"events of {BUSY_STREAMS} streams: p99 {p99:.1f} ms late")
+        growth = await _measure_memory(plane, http, target)
+        _print(f"{SILENT_STREAMS} streams: {growth:.1f} MiB")
+        store = await _time_store(plane.database_url)
+    summary = {
+        "first_byte_added_ms": round(through - direct, 2),
+        "streams_1000_mib": round(growth, 1),
+        "event_p99_ms": round(p99, 1),
+        "store_us": round(store),
+        "convert_us": round(_time_conversion(), 1),
+    }
+    _print(json.dumps(summary))
+
+
+@asynccontextmanager
+async def _serve_agent() -> AsyncIterator[str]:
+    """Serve an agent that streams as many events as the message says, each with the time at which it is sent."""
+    runner = web.AppRunner(_build_application(), shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    finally:
+        await runner.cleanup()
+
+
+def _build_application() -> web.Application:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        events = (await request.json())["params"]["message"]["metadata"]["events"]
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for number in range(events):
+            if number:
+                await asyncio.sleep(EVENT_INTERVAL_SECONDS)
+            await response.write(_build_event(time.perf_counter()))
+        if not events:
+            await response.write(_build_event(time.perf_counter()))
+            await asyncio.Event().wait()
+        return response
+
+    application = web.Application()
+    application.router.add_post("/", answer)
+    return application
+
+
+def _build_event(at: float) -> bytes:
+    artifact = {"artifactId": "a", "parts": [{"kind": "text", "text": "x" * 50}], "metadata": {"at": at}}
+    result = {"kind": "artifact-update", "taskId": "t", "contextId": "c", "artifact": artifact}
+    return b"data: " + json.dumps({"jsonrpc": "2.0", "id": 1, "result": result}).encode() + b"\n\n"
+
+
+async def _create_target(plane: Plane, agent_url: str) -> str:
+    body = {"name": "bench", "runtime": "external", "external": True, "url": agent_url, "max_concurrent_tasks": 2000}
+    answer = await plane.http.post("/workspaces", json=body, headers=plane.admin)
+    answer.raise_for_status()
+    return str(answer.json()["id"])
+
+
+def _build_request(events: int) -> dict[str, object]:
+    """Return a message that asks for as many events; for 0 the stream is silent after its first one."""
+    message = {
+        "messageId": str(uuid4()),
+        "role": "user",
+        "parts": [{"kind": "text", "text": "hi"}],
+        "metadata": {"events": events},
+    }
+    return {"jsonrpc": "2.0", "id": 1, "method": "message/stream", "params": {"message": message}}
+
+
+async def _time_first_bytes(http: aiohttp.ClientSession, url: str) -> float:
+    """Return the median of the milliseconds until the first byte of a stream."""
+    durations = []
+    for _ in range(SHORT_STREAMS):
+        began = time.perf_counter()
+        async with http.post(url, json=_build_request(1)) as answer:
+            await answer.content.readany()
+            durations.append(time.perf_counter() - began)
+            await answer.read()
+    return statistics.median(durations) * 1000
+
+
+async def _measure_lateness(http: aiohttp.ClientSession, url: str) -> float:
+    """Return the 99th percentile of the milliseconds that events are late."""
+    late: list[float] = []
+
+    async def read(number: int) -> None:
+        await asyncio.sleep(EVENT_INTERVAL_SECONDS * number / BUSY_STREAMS)  # so that not all send at the same time
+        async with http.post(url, json=_build_request(EVENTS_PER_STREAM)) as answer:
+            async for line in answer.content:
+                if line.startswith(b"data: "):
+                    at = json.loads(line[6:])["result"]["artifact"]["metadata"]["at"]
+                    late.append(time.perf_counter() - at)
+
+    await asyncio.gather(*(read(number) for number in range(BUSY_STREAMS)))
+    return statistics.quantiles(late, n=100)[-1] * 1000
+
+
+async def _measure_memory(plane: Plane, http: aiohttp.ClientSession, url: str) -> float:
+    """Return the growth of the measured processes in MiB while many streams are open."""
+    before = process_cost.measure_mebibytes(plane, MEASURED)
+    answers = await asyncio.gather(*(http.post(url, json=_build_request(0)) for _ in range(SILENT_STREAMS)))
+    await asyncio.gather(*(answer.content.readany() for answer in answers))
+    after = process_cost.measure_mebibytes(plane, MEASURED)
+    for answer in answers:
+        answer.close()
+    return sum(after.values()) - sum(before.values())
+
+
+async def _time_store(database_url: str) -> float:
+    """Return the microseconds in which a lone event is stored."""
+    target, stream_id = WorkspaceId(str(uuid4())), str(uuid4())
+    new = NewRecording(id=stream_id, target_id=target, owner=TaskOwner(), dialect=Dialect.LEGACY, request_id=b"1")
+    frame = _build_event(0.0)
+    async with database.open_engine(database_url, role=service.build_role(), pool=2) as engine:
+        writer = StreamWriter(StreamStore(engine), writer_id=str(uuid4()))
+        await writer.append(EventWrite(stream_id=stream_id, events=(RecordedEvent(1, frame),), begins=new))
+        began = time.perf_counter()
+        for seq in range(2, STORED_EVENTS + 2):
+            await writer.append(EventWrite(stream_id=stream_id, events=(RecordedEvent(seq, frame),)))
+        return (time.perf_counter() - began) / STORED_EVENTS * 1_000_000
+
+
+def _time_conversion() -> float:
+    """Return the microseconds in which a small event of 0.3 is converted for a caller of 1.0."""
+    conversion = AnswerConversion(operation=Operation.SEND_STREAMING_MESSAGE, caller=Dialect.CURRENT)
+    converter = StreamConverter(ConvertedMessage(body=b"", answer=conversion, request_id=1))
+    event = _build_event(0.0)
+    return (
+        min(timeit.repeat(lambda: converter.convert(event), number=CONVERTED_EVENTS, repeat=5)) / CONVERTED_EVENTS * 1e6
+    )
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Wakes the callers that follow a recording, whichever replica writes it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from services.a2a_proxy.errors import AgentBusy
+from services.a2a_proxy.model import WorkspaceId
+from services.a2a_proxy.streams.store import StreamStore
+from services.chassis.errors import Unavailable
+
+READ_INTERVAL = timedelta(milliseconds=100)
+"""Time between two looks at the followed recordings of other replicas, by one statement for all of them."""
+
+RETRY_INTERVAL = timedelta(seconds=1)
+"""Delay until the next look while the database is unavailable."""
+
+MAX_READ = 1000
+"""Recordings that one statement looks at."""
+
+MAX_FOLLOWERS = 4096
+"""Callers that follow recordings at the same time."""
+
+MAX_FOLLOWERS_PER_TARGET = 256
+"""Of them, those of one workspace."""
+
+
+class Follower:
+    """Waits until a recording has more than its caller has seen."""
+
+    def __init__(self, seen: int) -> None:
+        self.seen = seen
+        """The last event that the caller has received."""
+        self._changed = asyncio.Event()
+
+    async def wait(self, within: timedelta) -> bool:
+        """Wait until there is more, or the following ends; returns whether that is so within the time."""
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def clear(self) -> None:
+        """Wait anew; call it before each look, so that nothing is missed."""
+        self._changed.clear()
+
+    def wake(self) -> None:
+        """Have the caller look."""
+        self._changed.set()
+
+
+class StreamWatch:
+    """Knows who follows which recording. The writer of this replica wakes at once; others are looked at together."""
+
+    def __init__(self, store: StreamStore) -> None:
+        self._store = store
+        self._followers: dict[str, set[Follower]] = {}
+        self._counts: Counter[WorkspaceId] = Counter()
+        self._own: set[str] = set()
+        """The recordings that this replica writes."""
+        self._has_followers = asyncio.Event()
+        self.is_stopping = False
+
+    def note_begin(self, stream_id: str) -> None:
+        """Note that this replica writes a recording, and wakes its followers itself."""
+        self._own.add(stream_id)
+
+    def note_end(self, stream_id: str) -> None:
+        """Note that this replica writes a recording no more."""
+        self._own.discard(stream_id)
+        self.wake(stream_id)
+
+    def wake(self, stream_id: str) -> None:
+        """Wake the followers of a recording."""
+        for follower in self._followers.get(stream_id, ()):
+            follower.wake()
+
+    def is_followed(self, stream_id: str) -> bool:
+        """Whether a caller of this replica follows a recording."""
+        return stream_id in self._followers
+
+    @contextmanager
+    def follow(self, target: WorkspaceId, stream_id: str, seen: int) -> Iterator[Follower]:
+        """Follow a recording for the length of the block."""
+        follower = Follower(seen)
+        self._followers.setdefault(stream_id, set()).add(follower)
+        self._counts[target] += 1
+        self._has_followers.set()
+        try:
+            yield follower
+        finally:
+            own = self._followers[stream_id]
+            own.discard(follower)
+            if not own:
+                del self._followers[stream_id]
+            self._counts[target] -= 1
+            if not self._counts[target]:
+                del self._counts[target]
+            if not self._followers:
+                self._has_followers.clear()
+
+    def check_room(self, target: WorkspaceId) -> None:
+        """Raise `AgentBusy` if no further recording of a target may be followed."""
+        if self._counts[target] >= MAX_FOLLOWERS_PER_TARGET or self._counts.total() >= MAX_FOLLOWERS:
+            raise AgentBusy
+
+    def stop(self) -> None:
+        """Have all callers end, because the service stops."""
+        self.is_stopping = True
+        for stream_id in self._followers:
+            self.wake(stream_id)
+
+    async def run(self) -> None:
+        """Look at the followed recordings of other replicas until cancelled; nothing is read while there are none."""
+        while True:
+            await self._has_followers.wait()
+            try:
+                await self._look()
+            except Unavailable:
+                await asyncio.sleep(RETRY_INTERVAL.total_seconds())
+            await asyncio.sleep(READ_INTERVAL.total_seconds())
+
+    async def _look(self) -> None:
+        seen = {
+            stream_id: min(follower.seen for follower in followers)
+            for stream_id, followers in self._followers.items()
+            if stream_id not in self._own
+        }
+        ids = list(seen)
+        for start in range(0, len(ids), MAX_READ):
+            async with self._store.begin_single() as tx:
+                changed = await tx.find_changed({id_: seen[id_] for id_ in ids[start : start + MAX_READ]})
+            for stream_id in changed:
+                self.wake(stream_id)
