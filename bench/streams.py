@@ -22,7 +22,7 @@ from deploy.plane import Plane
 from molecule_a2a.model import AnswerConversion, Dialect, Operation
 from services.a2a_proxy.app import service
 from services.a2a_proxy.conversion import ConvertedMessage, StreamConverter
-from services.a2a_proxy.model import WorkspaceId
+from services.a2a_proxy.model import Push, WorkspaceId
 from services.a2a_proxy.streams.model import EventWrite, NewRecording, RecordedEvent
 from services.a2a_proxy.streams.store import StreamStore
 from services.a2a_proxy.streams.writer import StreamWriter
@@ -195,7 +195,9 @@ async def _time_store(database_url: str) -> float:
 def _time_conversion() -> float:
     """Return the microseconds in which a small event of 0.3 is converted for a caller of 1.0."""
     conversion = AnswerConversion(operation=Operation.SEND_STREAMING_MESSAGE, caller=Dialect.CURRENT)
-    converter = StreamConverter(ConvertedMessage(body=b"", answer=conversion, request_id=1))
+    converter = StreamConverter(
+        ConvertedMessage(body=b"", push=Push("", trusted=True), answer=conversion, request_id=1)
+    )
     event = _build_event(0.0)
     return (
         min(timeit.repeat(lambda: converter.convert(event), number=CONVERTED_EVENTS, repeat=5)) / CONVERTED_EVENTS * 1e6
