@@ -1,10 +1,12 @@
 """Sends one message to its agent and decides what the result means."""
 
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
+from typing import Protocol
 
 from services.a2a_proxy import outcome
 from services.a2a_proxy.agent_client import MAX_ANSWER_BYTES, AgentClient, Dispatch
@@ -75,6 +77,20 @@ class Outgoing:
     max_answer_bytes: int = MAX_ANSWER_BYTES
 
 
+class PushRelay(Protocol):
+    """Has agents send their push notifications to the plane."""
+
+    def concerns(self, outgoing: Outgoing) -> bool:
+        """Whether a message may be about push notification configs."""
+        ...
+
+    async def send(
+        self, outgoing: Outgoing, route: Route, send: Callable[[Outgoing], Awaitable[Answered | Busy | Failed]]
+    ) -> Answered | Busy | Failed:
+        """Send a message by `send` with other configs, and return the answer as its caller reads it."""
+        ...
+
+
 class Sender:
     """Sends messages to agents."""
 
@@ -85,9 +101,11 @@ class Sender:
         agents: AgentClient,
         inbound_secrets: InboundSecrets,
         provisioner: ProvisionerClient,
+        push_relay: PushRelay,
         idle_timeout: timedelta,
     ) -> None:
         """`idle_timeout` applies to agents that declare none."""
+        self._push_relay = push_relay
         self._route_cache = route_cache
         self._agents = agents
         self._inbound_secrets = inbound_secrets
@@ -96,6 +114,11 @@ class Sender:
 
     async def send(self, outgoing: Outgoing, route: Route, push: Push) -> Answered | Busy | Failed:
         """Send a message in a dialect that its agent serves, and return what became of it."""
+        if self._push_relay.concerns(outgoing):
+            return await self._push_relay.send(outgoing, route, partial(self._send_converted, route=route, push=push))
+        return await self._send_converted(outgoing, route, push)
+
+    async def _send_converted(self, outgoing: Outgoing, route: Route, push: Push) -> Answered | Busy | Failed:
         stated = outgoing.headers.get(VERSION_HEADER, "")
         plan = plan_dispatch(route, push, method=outgoing.method, version=stated)
         if not plan.is_converted:

@@ -55,7 +55,7 @@ def read_references(method: str, params: JsonObject) -> TaskReferences:
 
 def _read_message(params: JsonObject) -> TaskReferences:
     message, configuration = get_object(params, "message"), get_object(params, "configuration")
-    configs = [configuration[name] for name in _CONFIG_NAMES if isinstance(configuration.get(name), dict)]
+    configs = [configuration[name] for name in CONFIG_NAMES if isinstance(configuration.get(name), dict)]
     ids = [message.get(name) for name in ("taskId", "task_id")]
     ids += [config.get(name) for config in configs for name in ("taskId", "task_id")]
     for name in ("referenceTaskIds", "reference_task_ids"):
@@ -92,13 +92,13 @@ def _find_urls(config: JsonObject) -> Iterator[str]:
     url = config.get("url")
     if isinstance(url, str) and url:
         yield url
-    for name in _NESTED_NAMES:
+    for name in NESTED_NAMES:
         nested = config.get(name)
         if isinstance(nested, dict):
             yield from _find_urls(nested)
 
 
-_CONFIG_NAMES = (
+CONFIG_NAMES = (
     "pushNotificationConfig",
     "push_notification_config",
     "taskPushNotificationConfig",
@@ -107,4 +107,4 @@ _CONFIG_NAMES = (
 )
 """The members of a configuration that hold a push notification config."""
 
-_NESTED_NAMES = (*_CONFIG_NAMES, "config")
+NESTED_NAMES = (*CONFIG_NAMES, "config")
