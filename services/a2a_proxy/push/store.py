@@ -92,7 +92,7 @@ class PushTransaction:
         ).where(_N.target_id == target.target_id)
         row = (await self._connection.execute(counted)).one()
         is_few = row.own < limits.per_target and row.all < limits.per_workspace
-        return is_few and row.bytes + size <= limits.bytes_per_workspace
+        return bool(is_few and row.bytes + size <= limits.bytes_per_workspace)
 
     async def append(self, target: PushTarget, notification: NewNotification) -> None:
         """Store a notification for a locked target, to be sent after those that wait."""

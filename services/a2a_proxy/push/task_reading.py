@@ -44,7 +44,7 @@ class TaskReader:
         return await run_by_size(len(result.answer.body), _find_task, result.answer.body, target.task_id)
 
 
-def _find_task(body: bytes, task_id: str) -> bytes | None:
+def _find_task(body: bytes, task_id: str | None) -> bytes | None:
     """Return the task in an answer, if it is the one that was asked for."""
     try:
         response = strict_json.parse(body)
