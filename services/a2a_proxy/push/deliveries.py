@@ -46,7 +46,7 @@ SEND_TIMEOUT = timedelta(seconds=15)
 READ_TIMEOUT = timedelta(seconds=10)
 """Time for the task of a notification to be read from its agent."""
 
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=30)
 """Time after which another replica sends a notification; it is longer than an attempt can take."""
 
 MAX_ANSWER_BYTES = 64 * 1024
