@@ -2,10 +2,13 @@
 
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TypeAlias
+
+import structlog
 
 from molecule_a2a.dialects import find_dialect
 from molecule_a2a.error_objects import build_error
@@ -27,11 +30,14 @@ from services.a2a_proxy.model import (
 from services.a2a_proxy.push import configs, rules
 from services.a2a_proxy.push.model import CallerConfig, ConfigReference, PushTarget
 from services.a2a_proxy.push.sealing import NONCE_BYTES, SECRET_BYTES, build_digest, derive_key, seal, unseal
-from services.a2a_proxy.push.store import PushStore
+from services.a2a_proxy.push.store import PushStore, PushTransaction
 from services.a2a_proxy.sending import CALLER_HEADER, OPERATOR, VERSION_HEADER, Outgoing
 from services.a2a_proxy.task_references import MESSAGE_OPERATIONS
 from services.chassis import strict_json
+from services.chassis.errors import Unavailable
 from services.chassis.large_bodies import run_by_size
+
+log = structlog.get_logger()
 
 MAX_TARGETS_PER_OWNER = 10_000
 """Targets of one caller at one workspace that are kept: those that were used last."""
@@ -100,12 +106,14 @@ class PushRelay:
 
     async def _note_task(self, request: "_Request", answer: Answer) -> None:
         """Store the task of a message; an answer without one brings no notifications."""
+        if not request.digests:
+            return
         task = await run_by_size(len(answer.body), find_task, answer.body)
         task_id = request.reference.task_id if task is None else task.id
         if task_id is None:
             await self._delete(request.digests)
-        elif request.digests:
-            async with self._store.begin() as tx:
+        else:
+            async with self._begin_after_answer() as tx:
                 await tx.name(request.digests, task_id=task_id, config_id=None)
 
     async def _restore(self, request: "_Request", answer: Answer) -> Answer:
@@ -120,13 +128,13 @@ class PushRelay:
         result, reference = response["result"], request.reference
         if request.method.operation is Operation.DELETE_PUSH_CONFIG:
             if reference.task_id is not None:
-                async with self._store.begin() as tx:
+                async with self._begin_after_answer() as tx:
                     await tx.delete_config(
                         request.target_id, reference.task_id, reference.config_id or reference.task_id
                     )
             return answer
         if request.digests and reference.task_id is not None:
-            async with self._store.begin() as tx:
+            async with self._begin_after_answer() as tx:
                 await tx.name(request.digests, task_id=reference.task_id, config_id=configs.find_config_id(result))
         found = configs.list_secrets(result)
         if not found:
@@ -146,8 +154,17 @@ class PushRelay:
 
     async def _delete(self, digests: Sequence[bytes]) -> None:
         if digests:
-            async with self._store.begin() as tx:
+            async with self._begin_after_answer() as tx:
                 await tx.delete(digests)
+
+    @asynccontextmanager
+    async def _begin_after_answer(self) -> AsyncIterator[PushTransaction]:
+        """Open a transaction whose failure does not take the answer of the agent from its caller."""
+        try:
+            async with self._store.begin() as tx:
+                yield tx
+        except Unavailable:
+            log.warning("push notification target not updated")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from gateway.app import build_router
 from gateway.proxy_headers import ProxyHeaders
 from gateway.routes.push import PushRoutes
 from services.chassis import clients
-from tests.a2a_proxy.fake_gateway import A_WORKSPACE, FakeGateway, open_exchange
+from tests.a2a_proxy.fake_gateway import A_WORKSPACE, CALLER, FakeGateway, open_exchange
 from tests.a2a_proxy.push.push_agents import Receiver, serve_receiver
 from tests.a2a_proxy.running_proxy import RunningProxy, run_proxy
 from tests.a2a_proxy.tasks.task_agent import Caller
@@ -53,6 +53,7 @@ async def run_plane(database_url: str, **settings) -> AsyncIterator[PushPlane]:
         front = Front()
         url = await stack.enter_async_context(run_server(front))
         proxy = await stack.enter_async_context(run_proxy(database_url, platform_url=url, **settings))
+        proxy.registry.set_workspace(CALLER)
         front.open(await stack.enter_async_context(clients.open_channel(proxy.address, caller_service="gateway")))
         gateway = await stack.enter_async_context(open_exchange(proxy))
         yield PushPlane(url=url, proxy=proxy, gateway=gateway, front=front, caller=Caller(gateway, A_WORKSPACE))

@@ -1,5 +1,6 @@
 """Agents that send push notifications, and a receiver of them."""
 
+import io
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -74,10 +75,10 @@ class LegacyPushAgent(EchoAgent):
 
     async def post(self, task_id: str, body: object = None, *, address: str = "") -> int:
         """Post a notification, the task as it is done unless a body is given; returns the status of the answer."""
-        data = body if isinstance(body, bytes) else json.dumps(body or self.build_task(task_id, "completed")).encode()
+        raw = body if isinstance(body, bytes) else json.dumps(body or self.build_task(task_id, "completed")).encode()
         async with (
             aiohttp.ClientSession() as session,
-            session.post(address or self.configs[task_id]["url"], data=data) as response,
+            session.post(address or self.configs[task_id]["url"], data=io.BytesIO(raw)) as response,
         ):
             return response.status
 

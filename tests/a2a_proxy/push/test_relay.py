@@ -71,9 +71,7 @@ async def test_callers_see_their_own_configs_in_the_form_of_their_version(plane,
     task_id = await plane.caller.start_task()
     config = {"id": "c", "url": receiver.url, **CREDENTIALS}
 
-    made = await plane.caller.call(
-        "tasks/pushNotificationConfig/set", taskId=task_id, pushNotificationConfig=config
-    )
+    made = await plane.caller.call("tasks/pushNotificationConfig/set", taskId=task_id, pushNotificationConfig=config)
     read = await plane.caller.call("tasks/pushNotificationConfig/get", id=task_id)
     listed = await plane.caller.call("tasks/pushNotificationConfig/list", id=task_id)
     current = await plane.caller.call("ListTaskPushNotificationConfigs", taskId=task_id)
