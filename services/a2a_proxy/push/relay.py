@@ -1,6 +1,7 @@
 """Has agents send their push notifications to the plane, and shows callers their own configs."""
 
 import os
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -31,7 +32,7 @@ from services.a2a_proxy.push import configs, rules
 from services.a2a_proxy.push.model import CallerConfig, ConfigReference, PushTarget
 from services.a2a_proxy.push.sealing import NONCE_BYTES, SECRET_BYTES, build_digest, derive_key, seal, unseal
 from services.a2a_proxy.push.store import PushStore, PushTransaction
-from services.a2a_proxy.sending import CALLER_HEADER, OPERATOR, VERSION_HEADER, Outgoing
+from services.a2a_proxy.sending import CALLER_HEADER, VERSION_HEADER, Outgoing
 from services.a2a_proxy.task_references import MESSAGE_OPERATIONS
 from services.chassis import strict_json
 from services.chassis.errors import Unavailable
@@ -62,7 +63,7 @@ class PushRelay:
     async def send(self, outgoing: Outgoing, route: Route, send: Send) -> Result:
         """Send a message by `send` with addresses of the plane, and return the answer with those of its callers.
 
-        Raises `Unavailable` if a target cannot be stored.
+        Raises `Unavailable` if the configs in an answer cannot be read.
         """
         method, size = find_method(outgoing.method), len(outgoing.body)
         if method is None:
@@ -82,8 +83,11 @@ class PushRelay:
             _build_target(request, owner_id, config, secret)
             for config, secret in zip(rewritten.configs, new_secrets, strict=True)
         ]
-        async with self._store.begin() as tx:
-            await tx.add(targets, keep=MAX_TARGETS_PER_OWNER)
+        try:
+            async with self._store.begin() as tx:
+                await tx.add(targets, keep=MAX_TARGETS_PER_OWNER)
+        except Unavailable as error:
+            return Failed(error)  # nothing is sent, so a queued message is sent again
         body = await run_by_size(size, strict_json.dump, rewritten.request)
         result = await send(replace(outgoing, body=body))
         return await self._receive(replace(request, digests=tuple(target.digest for target in targets)), result)
@@ -209,8 +213,12 @@ def _choose_dialect(method: Method, outgoing: Outgoing) -> Dialect:
 
 
 def _find_owner(outgoing: Outgoing) -> WorkspaceId | None:
-    caller = outgoing.headers.get(CALLER_HEADER, OPERATOR)
-    return None if caller == OPERATOR else WorkspaceId(caller)
+    """Return the workspace that sends a message; the plane itself sends under other names."""
+    caller = outgoing.headers.get(CALLER_HEADER, "")
+    return WorkspaceId(caller) if _UUID.fullmatch(caller) else None
+
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def _refuse(request: _Request, fault: str) -> Answer:

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,8 +24,6 @@ from tests.agents import EchoAgent
 from tests.http.conftest import run_server
 from tests.molecule_a2a.rest.binding import WaitingExecutor, build_card
 
-STATES = {"0.3": "completed", "1.0": "TASK_STATE_COMPLETED"}
-
 
 @dataclass
 class LegacyPushAgent(EchoAgent):
@@ -37,31 +35,35 @@ class LegacyPushAgent(EchoAgent):
     """Answers every config as an agent without push notifications does."""
 
     async def reply(self, request: web.Request, message: dict[str, Any]) -> web.StreamResponse:
-        params, method = message["params"], message["method"]
         if self.refuses:
             return refuse(message, -32003, "push notifications are not supported")
+        return answer(message, self._answer(message["method"], message["params"]))
+
+    def _answer(self, method: str, params: dict[str, Any]) -> object:
+        result: object = None
         match method:
             case "message/send":
-                self.started += 1
-                task_id = f"task-{self.started}"
-                config = params.get("configuration", {}).get("pushNotificationConfig")
-                if config is not None:
-                    self.configs[task_id] = config
-                return answer(message, self.build_task(task_id, "working"))
+                result = self._start_task(params)
             case "tasks/get":
-                return answer(message, self.build_task(params["id"], "completed"))
+                result = self.build_task(params["id"], "completed")
             case "tasks/pushNotificationConfig/set":
                 self.configs[params["taskId"]] = params["pushNotificationConfig"]
-                return answer(message, params)
+                result = params
             case "tasks/pushNotificationConfig/get":
-                return answer(message, self._show(params["id"]))
+                result = self._show(params["id"])
             case "tasks/pushNotificationConfig/list":
-                return answer(message, [self._show(params["id"])] if params["id"] in self.configs else [])
+                result = [self._show(params["id"])] if params["id"] in self.configs else []
             case "tasks/pushNotificationConfig/delete":
                 del self.configs[params["id"]]
-                return answer(message, None)
-            case _:
-                return refuse(message, -32601, "method not found")
+        return result
+
+    def _start_task(self, params: dict[str, Any]) -> dict[str, Any]:
+        self.started += 1
+        task_id = f"task-{self.started}"
+        config = params.get("configuration", {}).get("pushNotificationConfig")
+        if config is not None:
+            self.configs[task_id] = config
+        return self.build_task(task_id, "working")
 
     def build_task(self, task_id: str, state: str) -> dict[str, Any]:
         artifact = {"artifactId": "a", "parts": [{"kind": "text", "text": "all of it"}]}
@@ -87,11 +89,11 @@ class LegacyPushAgent(EchoAgent):
 
 
 @asynccontextmanager
-async def serve_sdk_agent(base_client: httpx.AsyncClient | None = None) -> AsyncIterator[str]:
+async def serve_sdk_agent() -> AsyncIterator[str]:
     """Serve an agent of the official SDK 1.3, which sends its notifications by itself; yields its address."""
     card = build_card("http://agent", "JSONRPC")
     store = InMemoryPushNotificationConfigStore()
-    async with base_client or httpx.AsyncClient() as client:
+    async with httpx.AsyncClient() as client:
         handler = DefaultRequestHandler(
             agent_executor=WaitingExecutor(),
             task_store=InMemoryTaskStore(),
@@ -115,12 +117,10 @@ class Receiver:
     received: list[Any] = field(default_factory=list)
     """The bodies of the notifications that it accepted."""
     requests: list[web.Request] = field(default_factory=list)
-    on_request: Callable[[], None] = lambda: None
 
     async def answer(self, request: web.Request) -> web.Response:
         self.attempts += 1
         body = await request.json()
-        self.on_request()
         status = self.statuses.pop(0) if self.statuses else 200
         if status == 200:
             self.requests.append(request)

@@ -107,7 +107,8 @@ def test_answers_show_known_configs_and_leave_all_others(dialect):
         shown = json.dumps(configs.restore_result(form(address), known, dialect))
 
         assert configs.list_secrets(form(address)) == [SECRETS[0]]
-        assert "https://caller.example" in shown and SECRETS[0] not in shown
+        assert "https://caller.example" in shown
+        assert SECRETS[0] not in shown
         assert ('"schemes": ["Bearer"]' in shown) == (dialect is Dialect.LEGACY)
         assert configs.restore_result(form(other), known, dialect) == form(other)
     assert configs.restore_result(None, known, dialect) is None

@@ -61,7 +61,9 @@ def test_what_is_read_names_a_task_that_can_be_stored(value, dialect):
         found = read_notification(json.dumps(value).encode(), dialect)
     except InvalidBodyError:
         return
-    assert found.task_id and len(found.task_id) <= 1000 and "\0" not in found.task_id
+    assert found.task_id
+    assert len(found.task_id) <= 1000
+    assert "\0" not in found.task_id
     assert found.body or found.reads_task
 
 

@@ -53,7 +53,8 @@ async def test_a_caller_of_0_3_receives_tasks_with_its_credentials_and_the_agent
 
     assert config.keys() == {"id", "url"}
     assert config["url"].startswith(f"{plane.url}/a2a/push/")
-    assert b"the token" not in agent.bodies[0] and b"credentials" not in agent.bodies[0]
+    assert b"the token" not in agent.bodies[0]
+    assert b"credentials" not in agent.bodies[0]
     assert receiver.received == [agent.build_task(task_id, "completed")]
     headers = receiver.requests[0].headers
     assert headers["X-A2A-Notification-Token"] == "the token"

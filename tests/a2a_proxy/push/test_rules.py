@@ -37,7 +37,8 @@ def test_a_config_without_a_fault_has_headers_that_http_can_carry(token, scheme,
 
     if not find_fault(config, 10):
         for value in build_headers(config).values():
-            assert value.isascii() and value.isprintable()
+            assert value.isascii()
+            assert value.isprintable()
 
 
 def test_a_large_config_is_refused():
