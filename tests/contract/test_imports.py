@@ -90,6 +90,7 @@ VIOLATIONS = {
         "import services.a2a_proxy.delegations.store",
     ),
     "Inside the tasks": ("services/a2a_proxy/tasks/rules.py", "import services.a2a_proxy.tasks.store"),
+    "Inside the push notifications": ("services/a2a_proxy/push/rules.py", "import services.a2a_proxy.push.store"),
     "Inside the messages of the plane": (
         "services/a2a_proxy/platform_messages/rules.py",
         "import services.a2a_proxy.platform_messages.service",
