@@ -7,11 +7,12 @@ import sqlalchemy as sa
 
 from protos.registry.v1.registry_pb2 import AgentInterface
 from services.a2a_proxy.push.tables import PUSH_NOTIFICATIONS, PUSH_TARGETS
+from services.chassis.settings import Mode
 from tests.a2a_proxy.fake_gateway import ADMIN, TARGET
 from tests.a2a_proxy.push.conftest import PushPlane, run_plane
 from tests.a2a_proxy.push.push_agents import LegacyPushAgent, Receiver, serve_receiver, serve_sdk_agent
 from tests.a2a_proxy.running_proxy import run_replica
-from tests.a2a_proxy.tasks.task_agent import Caller, build_message
+from tests.a2a_proxy.tasks.task_agent import Caller, EventStream, build_message
 from tests.agents import serve_agent
 from tests.waiting import eventually
 
@@ -130,6 +131,26 @@ async def test_an_agent_of_the_official_sdk_notifies_receivers_of_both_versions(
         assert artifact["parts"] == [{"kind": "text", "text": "hi"}]
 
 
+async def test_the_first_notification_names_the_task_of_a_streamed_message(plane, receiver):
+    async with serve_sdk_agent() as url:
+        offer(plane, url, "1.0")
+        message = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "hello"}]}
+        configuration = {"taskPushNotificationConfig": {"url": receiver.url}}
+        request = {"message": message, "configuration": configuration}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "SendStreamingMessage", "params": request}
+        call_id = await plane.caller.open(json.dumps(body).encode())
+        assert (await plane.gateway.next(call_id)).head.status == 200
+        events = await EventStream(plane.gateway, call_id).read()
+
+        await eventually(lambda: receiver.received and is_completed(receiver.received[-1]))
+
+    assert {find_task_id(body) for body in receiver.received} == {events[0]["task"]["id"]}
+
+
+def find_task_id(body: dict) -> str:
+    return body["task"]["id"] if "task" in body else (body.get("statusUpdate") or body["artifactUpdate"])["taskId"]
+
+
 def is_completed(body: dict) -> bool:
     status = (body.get("statusUpdate") or body.get("task") or body).get("status", {})
     return status.get("state") in {"completed", "TASK_STATE_COMPLETED"}
@@ -193,6 +214,38 @@ async def test_another_replica_sends_what_a_stopped_one_has_stored(plane, agent,
 async def has_failed(plane: PushPlane) -> bool:
     async with plane.proxy.store.begin() as tx:
         return bool(await tx.connection.scalar(sa.select(PUSH_TARGETS.c.failures)))
+
+
+async def test_a_receiver_of_0_3_gets_the_whole_task_or_else_its_status(plane, agent, receiver):
+    task_id = await start(plane.caller, receiver)
+    ids = {"taskId": task_id, "contextId": "c"}
+    status = {"statusUpdate": {**ids, "status": {"state": "TASK_STATE_WORKING"}}}
+    artifact = {"artifactUpdate": {**ids, "artifact": {"artifactId": "a", "parts": [{"text": "part"}]}}}
+
+    await agent.post(task_id, artifact)
+    await eventually(lambda: len(receiver.received) == 1)
+    agent.refuses = True
+    for body in (artifact, status):
+        assert await agent.post(task_id, body) == 202
+    await eventually(lambda: len(receiver.received) == 2)
+
+    whole, alone = receiver.received
+    assert whole == agent.build_task(task_id, "completed")
+    assert alone == {"kind": "task", "id": task_id, "contextId": "c", "status": {"state": "working"}}
+
+
+async def test_an_address_that_has_become_a_private_one_receives_nothing(plane, agent, receiver):
+    receiver.statuses = [503]
+    task_id = await start(plane.caller, receiver)
+    await agent.post(task_id)
+    await eventually(lambda: has_failed(plane))
+    plane.proxy.stop.set()
+    await plane.proxy.stopped.wait()
+
+    async with run_replica(plane.proxy, mode=Mode.PRODUCTION):
+        await eventually(lambda: no_rows(plane))
+
+    assert receiver.attempts == 1
 
 
 async def test_an_agent_cannot_notify_about_the_task_of_another_caller(plane, agent, receiver):
