@@ -77,7 +77,7 @@ class Outgoing:
     max_answer_bytes: int = MAX_ANSWER_BYTES
 
 
-class PushRelay(Protocol):
+class NotificationRelay(Protocol):
     """Has agents send their push notifications to the plane."""
 
     def concerns(self, outgoing: Outgoing) -> bool:
@@ -101,7 +101,7 @@ class Sender:
         agents: AgentClient,
         inbound_secrets: InboundSecrets,
         provisioner: ProvisionerClient,
-        push_relay: PushRelay,
+        push_relay: NotificationRelay,
         idle_timeout: timedelta,
     ) -> None:
         """`idle_timeout` applies to agents that declare none."""
