@@ -43,6 +43,9 @@ log = structlog.get_logger()
 MAX_TARGETS_PER_OWNER = 10_000
 """Targets of one caller at one workspace that are kept: those that were used last."""
 
+TRIM_INTERVAL = 100
+"""Messages with configs after which the caller of the last one is held to that number."""
+
 Result: TypeAlias = Answered | Busy | Failed
 Send: TypeAlias = Callable[[Outgoing], Awaitable[Result]]
 
@@ -55,6 +58,7 @@ class PushRelay:
         self._store = store
         self._platform_url = platform_url
         self._external_platform_url = external_platform_url or platform_url
+        self._added = 0
 
     def concerns(self, outgoing: Outgoing) -> bool:
         """Whether a message may be about push notification configs."""
@@ -85,7 +89,10 @@ class PushRelay:
         ]
         try:
             async with self._store.begin() as tx:
-                await tx.add(targets, keep=MAX_TARGETS_PER_OWNER)
+                await tx.add(targets)
+                self._added += 1
+                if self._added % TRIM_INTERVAL == 0:
+                    await tx.trim(route.workspace_id, owner_id, keep=MAX_TARGETS_PER_OWNER)
         except Unavailable as error:
             return Failed(error)  # nothing is sent, so a queued message is sent again
         body = await run_by_size(size, strict_json.dump, rewritten.request)
@@ -98,8 +105,7 @@ class PushRelay:
         The task of a streamed answer is noted with its first notification.
         """
         if not isinstance(result, Answered):
-            is_sent = isinstance(result, Failed) and result.error.details.get("delivery") != SendState.NOT_SENT
-            await self._delete([] if is_sent else request.digests)
+            await self._delete([] if _may_have_arrived(result) else request.digests)
             return result
         if isinstance(result.answer, Stream):
             return result
@@ -114,11 +120,11 @@ class PushRelay:
             return
         task = await run_by_size(len(answer.body), find_task, answer.body)
         task_id = request.reference.task_id if task is None else task.id
-        if task_id is None:
+        if task_id is None or strict_json.find_member(answer.body, "result") is None:
             await self._delete(request.digests)
         else:
             async with self._begin_after_answer() as tx:
-                await tx.name(request.digests, task_id=task_id, config_id=None)
+                await tx.name(request.target_id, request.digests, task_id=task_id, config_id=None)
 
     async def _restore(self, request: "_Request", answer: Answer) -> Answer:
         """Return the answer to a request about configs with what their callers wrote."""
@@ -139,7 +145,12 @@ class PushRelay:
             return answer
         if request.digests and reference.task_id is not None:
             async with self._begin_after_answer() as tx:
-                await tx.name(request.digests, task_id=reference.task_id, config_id=configs.find_config_id(result))
+                await tx.name(
+                    request.target_id,
+                    request.digests,
+                    task_id=reference.task_id,
+                    config_id=configs.find_config_id(result),
+                )
         found = configs.list_secrets(result)
         if not found:
             return answer
@@ -198,6 +209,14 @@ def _build_target(request: _Request, owner_id: WorkspaceId | None, config: Calle
         dialect=request.dialect,
         sealed=seal(strict_json.dump(members), derive_key(secret), nonce=os.urandom(NONCE_BYTES)),
     )
+
+
+def _may_have_arrived(result: Busy | Failed) -> bool:
+    """Whether the agent may have the message although it has not answered it."""
+    if isinstance(result, Busy):
+        return False
+    details = result.error.details
+    return details.get("delivery", SendState.NOT_SENT) != SendState.NOT_SENT or "delivery_confirmed" in details
 
 
 def _make_addresses(base: str, made: list[str]) -> Iterator[str]:

@@ -28,29 +28,34 @@ class PushTransaction:
 
     # Targets ─────────────────────────────────────────────────────────────────
 
-    async def add(self, targets: Sequence[PushTarget], *, keep: int) -> None:
-        """Store targets. Of those of their owner at their workspace the `keep` that were used last stay."""
+    async def add(self, targets: Sequence[PushTarget]) -> None:
+        """Store targets."""
         await self._connection.execute(sa.insert(PUSH_TARGETS).values(failures=0, seen_at=NOW), _build_rows(targets))
-        for target_id, owner_id in {(target.target_id, target.owner_id) for target in targets}:
-            own = sa.and_(_T.target_id == target_id, _T.owner_id.is_not_distinct_from(owner_id))
-            surplus = sa.select(_T.digest).where(own).order_by(_T.seen_at.desc()).offset(keep)
-            await self._connection.execute(sa.delete(PUSH_TARGETS).where(_T.digest.in_(surplus)))
+
+    async def trim(self, target_id: WorkspaceId, owner_id: WorkspaceId | None, *, keep: int) -> None:
+        """Delete the targets of an owner at a workspace beyond the `keep` that were used last."""
+        own = sa.and_(_T.target_id == target_id, _T.owner_id.is_not_distinct_from(owner_id))
+        surplus = sa.select(_T.digest).where(own).order_by(_T.seen_at.desc()).offset(keep)
+        await self._connection.execute(sa.delete(PUSH_TARGETS).where(_T.digest.in_(surplus)))
 
     async def find(self, digests: Sequence[bytes]) -> dict[bytes, PushTarget]:
         """Return the targets with these digests."""
         found = await self._connection.execute(sa.select(PUSH_TARGETS).where(_T.digest.in_(list(digests))))
         return {row.digest: _target_from_row(row) for row in found}
 
-    async def name(self, digests: Sequence[bytes], *, task_id: str, config_id: str | None) -> None:
+    async def name(
+        self, target_id: WorkspaceId, digests: Sequence[bytes], *, task_id: str, config_id: str | None
+    ) -> None:
         """Store what an agent called the task and the config of targets; earlier ones of the same names are replaced.
 
         A config without a name of its own has that of its task.
         """
+        await self._lock_task(target_id, task_id)
         named = {"task_id": sa.func.coalesce(_T.task_id, task_id), "config_id": config_id or _T.config_id}
         own = _T.digest.in_(list(digests))
-        updated = sa.update(PUSH_TARGETS).where(own).values(named).returning(_T.target_id, _T.task_id, _T.config_id)
+        updated = sa.update(PUSH_TARGETS).where(own).values(named).returning(_T.task_id, _T.config_id)
         for row in (await self._connection.execute(updated)).all():
-            same = _is_config(row.target_id, row.task_id, row.config_id or row.task_id)
+            same = _is_config(target_id, row.task_id, row.config_id or row.task_id)
             await self._connection.execute(sa.delete(PUSH_TARGETS).where(same, sa.not_(own)))
 
     async def delete(self, digests: Sequence[bytes]) -> None:
@@ -59,7 +64,13 @@ class PushTransaction:
 
     async def delete_config(self, target_id: WorkspaceId, task_id: str, config_id: str) -> None:
         """Delete the targets of a config that the agent has deleted."""
+        await self._lock_task(target_id, task_id)
         await self._connection.execute(sa.delete(PUSH_TARGETS).where(_is_config(target_id, task_id, config_id)))
+
+    async def _lock_task(self, target_id: WorkspaceId, task_id: str) -> None:
+        """Have the transactions that replace configs of one task follow each other, so that they do not deadlock."""
+        key = sa.func.hashtextextended(f"push {target_id} {task_id}", 0)
+        await self._connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
 
     async def delete_old(self, *, age: timedelta, limit: int) -> int:
         """Delete at most `limit` targets that were last used before `age`; returns how many."""

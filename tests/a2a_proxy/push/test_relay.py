@@ -310,6 +310,26 @@ async def test_an_agent_without_push_notifications_answers_for_itself_and_nothin
     assert await count(plane, PUSH_TARGETS) == 0
 
 
+async def test_a_message_that_the_agent_refuses_changes_nothing(plane, agent, receiver):
+    task_id = await start(plane.caller, receiver)
+    agent.refuses = True
+
+    configuration = {"pushNotificationConfig": {"url": receiver.url}}
+    await plane.caller.call("message/send", message=build_message(taskId=task_id), configuration=configuration)
+
+    assert await agent.post(task_id) == 202
+    assert await count(plane, PUSH_TARGETS) == 1
+
+
+async def test_a_message_that_does_not_reach_its_agent_leaves_no_target(plane, receiver):
+    offer(plane, "http://127.0.0.1:9/", "0.3")
+    configuration = {"pushNotificationConfig": {"url": receiver.url}}
+
+    await plane.caller.request("message/send", message=build_message(), configuration=configuration)
+
+    assert await count(plane, PUSH_TARGETS) == 0
+
+
 async def known_task(plane: PushPlane, agent: LegacyPushAgent) -> str:
     agent.refuses = False
     task_id = await plane.caller.start_task()

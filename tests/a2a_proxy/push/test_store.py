@@ -1,5 +1,6 @@
 """Tests of stored targets and notifications on a real PostgreSQL: order, leases, limits and retention."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -37,13 +38,13 @@ def store(engine: AsyncEngine) -> PushStore:
     return PushStore(engine)
 
 
-async def add(store: PushStore, *, keep: int = 100, **fields) -> str:
+async def add(store: PushStore, **fields) -> str:
     """Store a target of the task `t`; returns its secret."""
     secret = os.urandom(32).hex()[:43]
     values = {"target_id": TARGET, "owner_id": OWNER, "task_id": "t", "config_id": None} | fields
     target = PushTarget(digest=build_digest(secret), dialect=Dialect.LEGACY, sealed=b"sealed", **values)
     async with store.begin() as tx:
-        await tx.add([target], keep=keep)
+        await tx.add([target])
     return secret
 
 
@@ -160,9 +161,10 @@ async def test_the_targets_of_an_owner_that_were_used_last_are_kept(store, engin
     await receive(store).receive(first, body())
     await add(store, owner_id=None)
 
-    await add(store, keep=2)
+    async with store.begin() as tx:
+        await tx.trim(TARGET, OWNER, keep=1)
 
-    assert await count(engine) == 3
+    assert await count(engine) == 2
     await receive(store).check(first)
     with pytest.raises(PushTargetNotFound):
         await receive(store).check(second)
@@ -178,6 +180,21 @@ async def test_old_targets_are_erased_with_what_waits_for_them(store, engine):
     await PushRetention(store, age=timedelta(days=7)).clean()
 
     assert (await count(engine), await count(engine, PUSH_NOTIFICATIONS)) == (1, 0)
+
+
+async def test_configs_that_replace_each_other_at_the_same_time_leave_one(store, engine):
+    for number in range(50):
+        digests = [build_digest(await add(store, task_id=f"t{number}")) for _ in range(2)]
+
+        async def name(digest: bytes, task_id: str) -> None:
+            async with store.begin() as tx:
+                await tx.name(TARGET, [digest], task_id=task_id, config_id="c")
+
+        await asyncio.gather(*(name(digest, f"t{number}") for digest in digests))
+
+        async with store.begin() as tx:
+            assert len(await tx.find(digests)) == 1
+    assert await count(engine) == 50
 
 
 @pytest.mark.parametrize("purged", [TARGET, OWNER])
