@@ -36,7 +36,11 @@ from services.chassis.large_bodies import run_by_size
 MAX_WORKSPACE_CALL_TIMEOUT = timedelta(minutes=30)
 """Longest time that a call from a workspace may take; other callers have no such limit."""
 
+NOTIFICATIONS_HEADER = "x-molecule-notifications"
+"""The version of push notifications for a caller whose requests the gateway has converted; the agent is not told."""
+
 REQUEST_HEADERS = (
+    NOTIFICATIONS_HEADER,
     "accept",
     "a2a-extensions",
     "x-a2a-extensions",
@@ -45,7 +49,7 @@ REQUEST_HEADERS = (
     "tracestate",
     "baggage",
 )
-"""The headers of a message that are forwarded to the agent."""
+"""The headers of a message that are forwarded to the agent, and the one for the relay of push notifications."""
 
 VERSION_HEADER = "a2a-version"
 """The version of A2A that a caller states, and the one that the agent is told."""
@@ -185,10 +189,10 @@ def build_headers(headers: Mapping[str, str], *, version: str, request_id: str, 
 
 
 def _set_version(headers: Mapping[str, str], version: str) -> Mapping[str, str]:
-    """Return the headers with the version for the agent."""
-    if headers.get(VERSION_HEADER, "") == version:
+    """Return the headers for the agent, with the version that it is told."""
+    if headers.get(VERSION_HEADER, "") == version and NOTIFICATIONS_HEADER not in headers:
         return headers
-    others = {name: value for name, value in headers.items() if name != VERSION_HEADER}
+    others = {name: value for name, value in headers.items() if name not in {VERSION_HEADER, NOTIFICATIONS_HEADER}}
     return {**others, VERSION_HEADER: version} if version else others
 
 

@@ -32,7 +32,7 @@ from services.a2a_proxy.push import configs, rules
 from services.a2a_proxy.push.model import CallerConfig, ConfigReference, PushTarget
 from services.a2a_proxy.push.sealing import NONCE_BYTES, SECRET_BYTES, build_digest, derive_key, seal, unseal
 from services.a2a_proxy.push.store import PushStore, PushTransaction
-from services.a2a_proxy.sending import CALLER_HEADER, VERSION_HEADER, Outgoing
+from services.a2a_proxy.sending import CALLER_HEADER, NOTIFICATIONS_HEADER, VERSION_HEADER, Outgoing
 from services.a2a_proxy.task_references import MESSAGE_OPERATIONS
 from services.chassis import strict_json
 from services.chassis.errors import Unavailable
@@ -83,8 +83,9 @@ class PushRelay:
             if fault := rules.find_fault(config.members, len(strict_json.dump(config.members))):
                 return Answered(_refuse(request, fault))
         owner_id = _find_owner(outgoing)
+        notified = find_dialect(outgoing.headers.get(NOTIFICATIONS_HEADER, "")) or request.dialect
         targets = [
-            _build_target(request, owner_id, config, secret)
+            _build_target(request, owner_id, config, secret, notified)
             for config, secret in zip(rewritten.configs, new_secrets, strict=True)
         ]
         try:
@@ -189,7 +190,7 @@ class _Request:
     body: JsonObject
     method: Method
     dialect: Dialect
-    """The dialect in which the caller reads the answer and notifications."""
+    """The dialect in which the caller reads the answer."""
     target_id: WorkspaceId
     digests: tuple[bytes, ...]
 
@@ -198,15 +199,18 @@ class _Request:
         return configs.read_reference(self.body, self.method)
 
 
-def _build_target(request: _Request, owner_id: WorkspaceId | None, config: CallerConfig, secret: str) -> PushTarget:
-    members = configs.convert_config(config.members, request.method.dialect, request.dialect)
+def _build_target(
+    request: _Request, owner_id: WorkspaceId | None, config: CallerConfig, secret: str, notified: Dialect
+) -> PushTarget:
+    """Return the target of a config; `notified` is the dialect in which its caller reads notifications."""
+    members = configs.convert_config(config.members, request.method.dialect, notified)
     return PushTarget(
         digest=build_digest(secret),
         target_id=request.target_id,
         owner_id=owner_id,
         task_id=request.reference.task_id,
         config_id=config.id,
-        dialect=request.dialect,
+        dialect=notified,
         sealed=seal(strict_json.dump(members), derive_key(secret), nonce=os.urandom(NONCE_BYTES)),
     )
 

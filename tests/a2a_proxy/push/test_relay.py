@@ -172,6 +172,21 @@ async def test_a_caller_of_1_0_receives_the_bare_task_of_an_agent_of_0_3_as_an_e
     assert receiver.requests[0].headers["Authorization"] == "Basic dTpw"
 
 
+async def test_a_caller_whose_requests_are_converted_receives_the_version_that_the_gateway_names(
+    plane, agent, receiver
+):
+    headers = {"x-molecule-notifications": "0.3", "a2a-version": "1.0"}
+    message = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "hello"}]}
+    configuration = {"taskPushNotificationConfig": {"url": receiver.url}}
+    sent = await plane.caller.call("SendMessage", headers=headers, message=message, configuration=configuration)
+
+    await agent.post(sent["result"]["task"]["id"])
+    await eventually(lambda: receiver.received)
+
+    assert receiver.received[0]["kind"] == "task"
+    assert "x-molecule-notifications" not in agent.requests[0].headers
+
+
 async def test_a_receiver_that_comes_back_gets_everything_in_order(plane, agent, receiver):
     receiver.statuses = [503, 404]
     task_id = await start(plane.caller, receiver)
