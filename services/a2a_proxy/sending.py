@@ -79,6 +79,8 @@ class Outgoing:
     waiting: WaitingCaller | None = None
     ends_with_caller: bool = False
     max_answer_bytes: int = MAX_ANSWER_BYTES
+    has_webhooks: bool | None = None
+    """Whether the message names addresses for push notifications; `None` if its body has to be searched for them."""
 
 
 class NotificationRelay(Protocol):

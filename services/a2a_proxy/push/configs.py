@@ -28,13 +28,16 @@ RELAYED_MEMBERS = ("url", "token", "authentication")
 Replace = Callable[[JsonObject], JsonObject]
 
 
-def concerns(method: str, body: bytes) -> bool:
-    """Whether a request may be about push notification configs; one substring test for a message."""
+def concerns(method: str, body: bytes, *, has_webhooks: bool | None = None) -> bool:
+    """Whether a request may be about push notification configs.
+
+    For a message of which nobody has said whether it names addresses, that is one substring test.
+    """
     known = find_method(method)
     if known is None:
         return False
     if known.operation in MESSAGE_OPERATIONS:
-        return MESSAGE_HINT in body
+        return MESSAGE_HINT in body if has_webhooks is None else has_webhooks
     return known.operation in PUSH_OPERATIONS
 
 

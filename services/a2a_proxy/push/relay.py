@@ -62,7 +62,7 @@ class PushRelay:
 
     def concerns(self, outgoing: Outgoing) -> bool:
         """Whether a message may be about push notification configs."""
-        return configs.concerns(outgoing.method, outgoing.body)
+        return configs.concerns(outgoing.method, outgoing.body, has_webhooks=outgoing.has_webhooks)
 
     async def send(self, outgoing: Outgoing, route: Route, send: Send) -> Result:
         """Send a message by `send` with addresses of the plane, and return the answer with those of its callers.

@@ -88,7 +88,18 @@ def test_every_address_that_is_judged_is_replaced(method, config):
 
 @pytest.mark.parametrize("method", ["message/send", "SendMessage", "tasks/get", "unknown", ""])
 def test_messages_without_configs_do_not_concern_the_relay(method):
-    assert not configs.concerns(method, b'{"params":{"message":{"parts":[{"text":"hi"}]}}}')
+    body = b'{"params":{"message":{"parts":[{"text":"hi"}]}}}'
+    assert not configs.concerns(method, body)
+    assert not configs.concerns(method, body, has_webhooks=False)
+
+
+def test_what_is_known_of_a_message_counts_instead_of_a_search():
+    spelled = b'{"params":{"configuration":{"pushNotificati\\u006fnConfig":{}}}}'
+
+    assert configs.concerns("message/send", spelled, has_webhooks=True)
+    assert not configs.concerns("message/send", b'{"text":"a notification"}', has_webhooks=False)
+    assert configs.concerns("message/send", b'{"text":"a notification"}')
+    assert configs.concerns("tasks/pushNotificationConfig/get", b"{}", has_webhooks=False)
 
 
 @pytest.mark.parametrize("dialect", Dialect)

@@ -340,7 +340,7 @@ async def test_a_message_that_does_not_reach_its_agent_leaves_no_target(plane, r
     offer(plane, "http://127.0.0.1:9/", "0.3")
     configuration = {"pushNotificationConfig": {"url": receiver.url}}
 
-    await plane.caller.request("message/send", message=build_message(), configuration=configuration)
+    frame = await plane.caller.request("message/send", message=build_message(), configuration=configuration)
 
     assert await count(plane, PUSH_TARGETS) == 0
 
