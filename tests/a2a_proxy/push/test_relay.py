@@ -340,8 +340,12 @@ async def test_a_message_that_does_not_reach_its_agent_leaves_no_target(plane, r
     offer(plane, "http://127.0.0.1:9/", "0.3")
     configuration = {"pushNotificationConfig": {"url": receiver.url}}
 
-    frame = await plane.caller.request("message/send", message=build_message(), configuration=configuration)
+    strict = {"prefer": "handling=strict"}  # not queued
+    frame = await plane.caller.request(
+        "message/send", headers=strict, message=build_message(), configuration=configuration
+    )
 
+    assert frame.HasField("refused")
     assert await count(plane, PUSH_TARGETS) == 0
 
 
