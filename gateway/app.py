@@ -53,6 +53,7 @@ from gateway.routes.models import ModelRoutes
 from gateway.routes.openapi import OpenApiRoutes
 from gateway.routes.operations import OperationsRoutes
 from gateway.routes.orgs import OrgRoutes
+from gateway.routes.push import PushRoutes
 from gateway.routes.queue import QueueRoutes
 from gateway.routes.registry import RegistryRoutes
 from gateway.routes.reports import ReportRoutes
@@ -202,6 +203,7 @@ def build_routes(
         *ReportRoutes(channels.a2a_proxy).list_routes(),
         *SessionSearchRoutes(channels.a2a_proxy, channels.registry).list_routes(),
         *ChatFileRoutes(channels.a2a_proxy).list_routes(),
+        *PushRoutes(channels.a2a_proxy).list_routes(),
         *ScheduleRoutes(channels.a2a_proxy).list_routes(),
         *AuditRoutes(channels.auth).list_routes(),
         *TokenRoutes(channels.auth).list_routes(),

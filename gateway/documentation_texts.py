@@ -10,6 +10,7 @@ TAGS = {
     "workspaces": "Create, read, change, restart and remove workspaces.",
     "lifecycle": "Pause, resume and hibernate workspaces; what an agent reads about its own state.",
     "messages": "A2A messages to agents.",
+    "push": "Push notifications of agents, on their way to those who asked for them.",
     "queue": "Accepted messages: what became of them, and what operators do with them.",
     "inbox": "Messages for agents that fetch them.",
     "chat_files": "Files of chats: uploads to agents and downloads from them.",

@@ -32,6 +32,9 @@ EVENT_STREAM = "text/event-stream"
 MEDIA_TYPES = {Dialect.CURRENT: "application/a2a+json", Dialect.LEGACY: JSON}
 """The media types of successful answers."""
 
+NOTIFICATIONS_HEADER = "x-molecule-notifications"
+"""Tells the proxy the version of push notifications for a caller whose requests are converted to another version."""
+
 CARD_REQUEST = b'{"method":"GetExtendedAgentCard"}'
 """What says that an answer is a card."""
 
@@ -68,7 +71,10 @@ class RestCall:
     def headers(self) -> Mapping[str, str]:
         """The headers of the JSON-RPC request."""
         accept = f"{JSON}, {EVENT_STREAM}" if self._target.operation in STREAMING_OPERATIONS else JSON
-        return {"content-type": JSON, "accept": accept, "a2a-version": Dialect.CURRENT.value}
+        headers = {"content-type": JSON, "accept": accept, "a2a-version": Dialect.CURRENT.value}
+        if self._target.dialect is Dialect.LEGACY:
+            headers[NOTIFICATIONS_HEADER] = Dialect.LEGACY.value
+        return headers
 
     def close(self) -> None:
         """Free the memory of an incomplete event, or of a large answer."""

@@ -20,6 +20,8 @@ from protos.a2a_proxy.v1 import (
     delegations_pb2_grpc,
     inbox_pb2,
     inbox_pb2_grpc,
+    push_pb2,
+    push_pb2_grpc,
     queue_pb2,
     queue_pb2_grpc,
     schedules_pb2,
@@ -44,6 +46,13 @@ from services.a2a_proxy.delegations.upkeep import DUE_INTERVAL, DelegationUpkeep
 from services.a2a_proxy.delivery import Delivery
 from services.a2a_proxy.inbound_secrets import InboundSecrets
 from services.a2a_proxy.platform_messages.service import PlatformMessages
+from services.a2a_proxy.push.api import PushServicer
+from services.a2a_proxy.push.deliveries import PushDeliveries
+from services.a2a_proxy.push.reception import PushReception
+from services.a2a_proxy.push.relay import PushRelay
+from services.a2a_proxy.push.retention import PushRetention
+from services.a2a_proxy.push.store import PushStore
+from services.a2a_proxy.push.task_reading import TaskReader
 from services.a2a_proxy.queue.acceptance import MessageAcceptance
 from services.a2a_proxy.queue.api import InboxServicer, QueueServicer
 from services.a2a_proxy.queue.drain import Drain
@@ -134,9 +143,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         store, queue_store = Store(engine), QueueStore(engine)
         registry_client = RegistryClient(registry)
         max_queue_bytes = settings.queue_max_megabytes_per_target * MEGABYTE
-        task_store = TaskStore(engine)
+        task_store, push_store = TaskStore(engine), PushStore(engine)
         task_register, queue_watch = TaskRegister(task_store), QueueWatch(task_store)
-        task_retention = TaskRetention(task_store, task_register, age=settings.activity_retention)
+        task_retention, push_retention = (
+            TaskRetention(task_store, task_register, age=settings.activity_retention),
+            PushRetention(push_store, age=settings.activity_retention),
+        )
         queue_store.add_observer(build_observer(task_register.follow_queue))
         owner, provisioner_client = str(uuid4()), ProvisionerClient(provisioner)
         streams = build_stream_parts(
@@ -155,7 +167,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             age=settings.activity_retention,
             max_bytes=settings.activity_max_megabytes * MEGABYTE,
             max_bytes_per_workspace=settings.activity_max_megabytes_per_workspace * MEGABYTE,
-            purge_others=[queue_retention.purge, task_retention.purge, streams.retention.purge],
+            purge_others=[queue_retention.purge, task_retention.purge, streams.retention.purge, push_retention.purge],
         )
         activity = ActivityLog(store, broadcasts, clock, delay=settings.activity_delay, on_usage=retention.note_usage)
         queue_store.add_announcer(activity.announce)
@@ -191,9 +203,17 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             agents=agents,
             inbound_secrets=inbound_secrets,
             provisioner=provisioner_client,
+            push_relay=PushRelay(
+                push_store,
+                platform_url=settings.platform_url,
+                external_platform_url=settings.external_platform_url,
+            ),
             idle_timeout=settings.idle_timeout,
         )
-        inbox = Inbox(queue_store, owner=owner)
+        push_deliveries, inbox = (
+            PushDeliveries(push_store, agents, read_task=TaskReader(route_cache, sender).read),
+            Inbox(queue_store, owner=owner),
+        )
         settlement = Settlement(
             queue_store,
             lease=settings.queue_lease,
@@ -326,6 +346,15 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                         add=delegations_pb2_grpc.add_DelegationServiceServicer_to_server,
                         servicer=DelegationServicer(delegations),
                     ),
+                    Servicer(
+                        contract=push_pb2.DESCRIPTOR.services_by_name["PushService"],
+                        add=push_pb2_grpc.add_PushServiceServicer_to_server,
+                        servicer=PushServicer(
+                            PushReception(
+                                push_store, may_be_owner=task_register.may_be_owner, on_stored=push_deliveries.wake
+                            )
+                        ),
+                    ),
                 ],
                 loops=[
                     Loop(name="routes", run=route_cache.follow_feed),
@@ -357,6 +386,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                         every=CLEANUP_INTERVAL,
                         lock=AdvisoryLock(url, role=role, name="a2a_proxy.streams"),
                     ),
+                    Loop(name="push", run=push_deliveries.run),
+                    Loop(name="push.cleaning", run=push_retention.clean, every=settings.cleanup_interval),
                     Loop(name="queue.accounts", run=monitor.check_accounts, every=ACCOUNTS_INTERVAL),
                     Loop(name="schedules.runs", run=scheduler.own_runs),
                     Loop(
@@ -398,7 +429,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     ),
                 ],
                 probes=[route_cache.find_trouble],
-                on_stop=[proxy.stop_exchanges, drain.stop, queue_watch.stop, streams.watch.stop],
+                on_stop=[proxy.stop_exchanges, drain.stop, queue_watch.stop, streams.watch.stop, push_deliveries.stop],
             )
         finally:
             await streams.writer.close()

@@ -358,6 +358,7 @@ class _Message:
             deadline=self.deadline,
             waiting=self.incoming.waiting,
             ends_with_caller=self.envelope.method in envelope.STREAMING_METHODS,
+            has_webhooks=bool(self.envelope.references.webhooks),
         )
 
     def build_new(self, digest: bytes, reason: WaitReason, not_before_in: timedelta) -> NewMessage:

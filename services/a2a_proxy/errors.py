@@ -411,3 +411,30 @@ class TooManySchedules(FailedPrecondition):
 
     def __init__(self, limit: int) -> None:
         super().__init__(details={"limit": limit})
+
+
+class PushTargetNotFound(NotFound):
+    """No target of push notifications has this secret."""
+
+    domain = DOMAIN
+    reason = "PUSH_TARGET_NOT_FOUND"
+    message = "unknown push notification address"
+
+
+class InvalidNotification(InvalidArgument):
+    """The body is no push notification about the task of its target."""
+
+    domain = DOMAIN
+    reason = "INVALID_NOTIFICATION"
+
+
+class TooManyNotifications(ResourceExhausted):
+    """As many push notifications of the workspace wait as may."""
+
+    domain = DOMAIN
+    reason = "TOO_MANY_NOTIFICATIONS"
+    message = "too many push notifications wait for their receivers"
+
+    def __init__(self) -> None:
+        """Set when to try again."""
+        super().__init__(retry_in=timedelta(seconds=30))

@@ -1,10 +1,12 @@
 """Sends one message to its agent and decides what the result means."""
 
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
+from typing import Protocol
 
 from services.a2a_proxy import outcome
 from services.a2a_proxy.agent_client import MAX_ANSWER_BYTES, AgentClient, Dispatch
@@ -34,7 +36,11 @@ from services.chassis.large_bodies import run_by_size
 MAX_WORKSPACE_CALL_TIMEOUT = timedelta(minutes=30)
 """Longest time that a call from a workspace may take; other callers have no such limit."""
 
+NOTIFICATIONS_HEADER = "x-molecule-notifications"
+"""The version of push notifications for a caller whose requests the gateway has converted; the agent is not told."""
+
 REQUEST_HEADERS = (
+    NOTIFICATIONS_HEADER,
     "accept",
     "a2a-extensions",
     "x-a2a-extensions",
@@ -43,7 +49,7 @@ REQUEST_HEADERS = (
     "tracestate",
     "baggage",
 )
-"""The headers of a message that are forwarded to the agent."""
+"""The headers of a message that are forwarded to the agent, and the one for the relay of push notifications."""
 
 VERSION_HEADER = "a2a-version"
 """The version of A2A that a caller states, and the one that the agent is told."""
@@ -73,6 +79,22 @@ class Outgoing:
     waiting: WaitingCaller | None = None
     ends_with_caller: bool = False
     max_answer_bytes: int = MAX_ANSWER_BYTES
+    has_webhooks: bool | None = None
+    """Whether the message names addresses for push notifications; `None` if its body has to be searched for them."""
+
+
+class NotificationRelay(Protocol):
+    """Has agents send their push notifications to the plane."""
+
+    def concerns(self, outgoing: Outgoing) -> bool:
+        """Whether a message may be about push notification configs."""
+        ...
+
+    async def send(
+        self, outgoing: Outgoing, route: Route, send: Callable[[Outgoing], Awaitable[Answered | Busy | Failed]]
+    ) -> Answered | Busy | Failed:
+        """Send a message by `send` with other configs, and return the answer as its caller reads it."""
+        ...
 
 
 class Sender:
@@ -85,9 +107,11 @@ class Sender:
         agents: AgentClient,
         inbound_secrets: InboundSecrets,
         provisioner: ProvisionerClient,
+        push_relay: NotificationRelay,
         idle_timeout: timedelta,
     ) -> None:
         """`idle_timeout` applies to agents that declare none."""
+        self._push_relay = push_relay
         self._route_cache = route_cache
         self._agents = agents
         self._inbound_secrets = inbound_secrets
@@ -96,6 +120,11 @@ class Sender:
 
     async def send(self, outgoing: Outgoing, route: Route, push: Push) -> Answered | Busy | Failed:
         """Send a message in a dialect that its agent serves, and return what became of it."""
+        if self._push_relay.concerns(outgoing):
+            return await self._push_relay.send(outgoing, route, partial(self._send_converted, route=route, push=push))
+        return await self._send_converted(outgoing, route, push)
+
+    async def _send_converted(self, outgoing: Outgoing, route: Route, push: Push) -> Answered | Busy | Failed:
         stated = outgoing.headers.get(VERSION_HEADER, "")
         plan = plan_dispatch(route, push, method=outgoing.method, version=stated)
         if not plan.is_converted:
@@ -162,10 +191,10 @@ def build_headers(headers: Mapping[str, str], *, version: str, request_id: str, 
 
 
 def _set_version(headers: Mapping[str, str], version: str) -> Mapping[str, str]:
-    """Return the headers with the version for the agent."""
-    if headers.get(VERSION_HEADER, "") == version:
+    """Return the headers for the agent, with the version that it is told."""
+    if headers.get(VERSION_HEADER, "") == version and NOTIFICATIONS_HEADER not in headers:
         return headers
-    others = {name: value for name, value in headers.items() if name != VERSION_HEADER}
+    others = {name: value for name, value in headers.items() if name not in {VERSION_HEADER, NOTIFICATIONS_HEADER}}
     return {**others, VERSION_HEADER: version} if version else others
 
 

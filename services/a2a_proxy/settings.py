@@ -8,7 +8,17 @@ import structlog
 from pydantic import BeforeValidator, Field, model_validator
 
 from services.chassis.addresses import AddressRules
-from services.chassis.setting_types import MAX_DURATION, Days, Hours, Minutes, Networks, Seconds, SecondsOrZero, Targets
+from services.chassis.setting_types import (
+    MAX_DURATION,
+    Days,
+    Hours,
+    Minutes,
+    Networks,
+    Seconds,
+    SecondsOrZero,
+    Targets,
+    Url,
+)
 from services.chassis.settings import DatabaseSettings, Mode, with_prefix
 
 log = structlog.get_logger()
@@ -53,6 +63,12 @@ class Settings(DatabaseSettings):
 
     auth_targets: Targets = Field(validation_alias="AUTH_TARGETS")
     """Where auth listens."""
+
+    platform_url: Url = Field(default="http://127.0.0.1:8080", validation_alias="PLATFORM_URL")
+    """The URL by which the agents of the plane reach it, for their push notifications."""
+
+    external_platform_url: Url = Field(default="", validation_alias="EXTERNAL_PLATFORM_URL")
+    """The public URL of the plane, for the push notifications of external agents."""
 
     idle_timeout: Annotated[timedelta, BeforeValidator(_parse_idle_timeout)] = Field(
         default=DEFAULT_IDLE_TIMEOUT, validation_alias="A2A_IDLE_TIMEOUT_SECONDS"

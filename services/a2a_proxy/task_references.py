@@ -57,7 +57,7 @@ def _read_message(params: JsonObject) -> TaskReferences:
     message, configuration = get_object(params, "message"), get_object(params, "configuration")
     if not configuration and _REFERENCE_NAMES.isdisjoint(message):  # most messages; this path has to be fast
         return NO_REFERENCES
-    configs = [configuration[name] for name in _CONFIG_NAMES if isinstance(configuration.get(name), dict)]
+    configs = [configuration[name] for name in CONFIG_NAMES if isinstance(configuration.get(name), dict)]
     ids = [message.get(name) for name in ("taskId", "task_id")]
     ids += [config.get(name) for config in configs for name in ("taskId", "task_id")]
     for name in ("referenceTaskIds", "reference_task_ids"):
@@ -94,7 +94,7 @@ def _find_urls(config: JsonObject) -> Iterator[str]:
     url = config.get("url")
     if isinstance(url, str) and url:
         yield url
-    for name in _NESTED_NAMES:
+    for name in NESTED_NAMES:
         nested = config.get(name)
         if isinstance(nested, dict):
             yield from _find_urls(nested)
@@ -103,7 +103,7 @@ def _find_urls(config: JsonObject) -> Iterator[str]:
 _REFERENCE_NAMES = frozenset({"taskId", "task_id", "referenceTaskIds", "reference_task_ids", "contextId", "context_id"})
 """The members of a message that name a task or a context."""
 
-_CONFIG_NAMES = (
+CONFIG_NAMES = (
     "pushNotificationConfig",
     "push_notification_config",
     "taskPushNotificationConfig",
@@ -112,4 +112,4 @@ _CONFIG_NAMES = (
 )
 """The members of a configuration that hold a push notification config."""
 
-_NESTED_NAMES = (*_CONFIG_NAMES, "config")
+NESTED_NAMES = (*CONFIG_NAMES, "config")

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex
 
 from services.a2a_proxy.app import service
+from services.a2a_proxy.push.tables import PUSH_NOTIFICATIONS, PUSH_TARGETS
 from services.a2a_proxy.queue.tables import QUEUE_CALLERS, QUEUE_TARGETS, QUEUED_MESSAGES
 from services.a2a_proxy.schedules.tables import SCHEDULE_RUNS, SCHEDULES
 from services.a2a_proxy.tables import ACTIVITIES, METADATA, SCHEMA
@@ -52,6 +53,8 @@ async def test_migrations_and_tables_agree(engine):
         (QUEUE_TARGETS, []),
         (QUEUE_CALLERS, []),
         (TASKS, []),
+        (PUSH_TARGETS, []),
+        (PUSH_NOTIFICATIONS, []),
     ],
     ids=lambda value: value.name if isinstance(value, Table) else "",
 )

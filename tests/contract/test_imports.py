@@ -91,6 +91,7 @@ VIOLATIONS = {
     ),
     "Inside the streams": ("services/a2a_proxy/streams/rules.py", "import services.a2a_proxy.streams.store"),
     "Inside the tasks": ("services/a2a_proxy/tasks/rules.py", "import services.a2a_proxy.tasks.store"),
+    "Inside the push notifications": ("services/a2a_proxy/push/rules.py", "import services.a2a_proxy.push.store"),
     "Inside the messages of the plane": (
         "services/a2a_proxy/platform_messages/rules.py",
         "import services.a2a_proxy.platform_messages.service",

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import aiohttp
 import pytest
+import sqlalchemy as sa
 from aiohttp import web
 
 from gateway.exchange import ExchangePool
 from protos.auth.v1 import auth_pb2
 from protos.registry.v1 import registry_pb2
+from services.a2a_proxy.push.tables import PUSH_TARGETS
 from services.chassis import clients
 from tests.a2a_proxy.dialect_agents import LegacyAgent
 from tests.agents import BusyAgent, DisconnectingAgent, EchoAgent, MisbehavingAgent, SilentAgent, serve_agent
@@ -134,9 +136,29 @@ async def test_a_request_is_asked_by_json_rpc_and_its_result_is_the_body(
         assert await answer.json(content_type=None) == answered
         assert float(answer.headers["X-Molecule-Overhead-Ms"]) >= 0
 
-    assert (agent.last["method"], agent.last["params"]) == asked
+    params = agent.last["params"]
+    if "url" in params:
+        assert params["url"].startswith("http://127.0.0.1:8080/a2a/push/")  # the plane relays the notifications
+        params = params | {"url": asked[1]["url"]}
+    assert (agent.last["method"], params) == asked
     assert agent.requests[-1].headers["A2A-Version"] == "1.0"
     assert agent.requests[-1].headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "member", "version"),
+    [
+        ("/message:send", MESSAGE, "taskPushNotificationConfig", "1.0"),
+        ("/v1/message:send", PROTO_MESSAGE, "pushNotification", "0.3"),
+    ],
+)
+async def test_callers_are_notified_in_the_version_of_their_path(gateway, agent, path, message, member, version):
+    body = message | {"configuration": {member: {"url": "https://8.8.8.8/h"}}}
+    async with call(gateway, "POST", path, json=body) as answer:
+        assert answer.status == 200
+
+    async with gateway.proxy.store.begin() as tx:
+        assert await tx.connection.scalar(sa.select(PUSH_TARGETS.c.dialect)) == version
 
 
 async def test_a_request_of_the_old_version_is_converted(gateway, agent):

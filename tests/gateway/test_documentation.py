@@ -130,6 +130,7 @@ CONTRACT = {
     ("post", "/session"): {201} | GATE,
     ("get", "/session"): {200} | GATE,
     ("delete", "/session"): {200, 503},
+    ("post", "/a2a/push/{secret}"): {202, 400, 404, 413, 503},
     ("get", "/workspaces/{id}/secrets"): {200, 404, 410} | GATE | ID,
     ("get", "/workspaces/{id}/secrets/values"): {200, 404, 410} | GATE | ID,
     ("post", "/workspaces/{id}/secrets"): {200, 404, 410} | GATE | ID | BODY,

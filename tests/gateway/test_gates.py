@@ -33,6 +33,7 @@ OPEN = {
     ("GET", "/docs/{asset}"),
     ("GET", "/.well-known/jwks.json"),
     ("DELETE", "/session"),
+    ("POST", "/a2a/push/{secret}"),
 }
 
 GATES = {

@@ -90,6 +90,12 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The caller left before the answer began. No caller receives it: the activity log does."""
     ERROR_REASON_STREAM_EVENTS_GONE: _ErrorReason.ValueType  # 86
     """The events after the position that Last-Event-ID names are not kept any more."""
+    ERROR_REASON_PUSH_TARGET_NOT_FOUND: _ErrorReason.ValueType  # 90
+    """No target of push notifications has this secret."""
+    ERROR_REASON_INVALID_NOTIFICATION: _ErrorReason.ValueType  # 91
+    """The body is no push notification about the task of its target; the text says why."""
+    ERROR_REASON_TOO_MANY_NOTIFICATIONS: _ErrorReason.ValueType  # 92
+    """As many push notifications of the workspace wait as may."""
     ERROR_REASON_INBOUND_SECRET_HEALED: _ErrorReason.ValueType  # 70
     """The inbound secret was missing and has just been created; details: retry_after_seconds, detail."""
     ERROR_REASON_INBOUND_SECRET_UNAVAILABLE: _ErrorReason.ValueType  # 71
@@ -199,6 +205,12 @@ ERROR_REASON_CALLER_LEFT: ErrorReason.ValueType  # 85
 """The caller left before the answer began. No caller receives it: the activity log does."""
 ERROR_REASON_STREAM_EVENTS_GONE: ErrorReason.ValueType  # 86
 """The events after the position that Last-Event-ID names are not kept any more."""
+ERROR_REASON_PUSH_TARGET_NOT_FOUND: ErrorReason.ValueType  # 90
+"""No target of push notifications has this secret."""
+ERROR_REASON_INVALID_NOTIFICATION: ErrorReason.ValueType  # 91
+"""The body is no push notification about the task of its target; the text says why."""
+ERROR_REASON_TOO_MANY_NOTIFICATIONS: ErrorReason.ValueType  # 92
+"""As many push notifications of the workspace wait as may."""
 ERROR_REASON_INBOUND_SECRET_HEALED: ErrorReason.ValueType  # 70
 """The inbound secret was missing and has just been created; details: retry_after_seconds, detail."""
 ERROR_REASON_INBOUND_SECRET_UNAVAILABLE: ErrorReason.ValueType  # 71

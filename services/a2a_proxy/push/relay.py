@@ -1,0 +1,251 @@
+"""Has agents send their push notifications to the plane, and shows callers their own configs."""
+
+import os
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import TypeAlias
+
+import structlog
+
+from molecule_a2a.dialects import find_dialect
+from molecule_a2a.error_objects import build_error
+from molecule_a2a.errors import INVALID_PARAMS, ConversionFailed
+from molecule_a2a.methods import Method, find_method
+from molecule_a2a.model import Dialect, Operation
+from services.a2a_proxy.answered_tasks import find_task
+from services.a2a_proxy.model import (
+    Answer,
+    Answered,
+    Busy,
+    Failed,
+    JsonObject,
+    Route,
+    SendState,
+    Stream,
+    WorkspaceId,
+)
+from services.a2a_proxy.push import configs, rules
+from services.a2a_proxy.push.model import CallerConfig, ConfigReference, PushTarget
+from services.a2a_proxy.push.sealing import NONCE_BYTES, SECRET_BYTES, build_digest, derive_key, seal, unseal
+from services.a2a_proxy.push.store import PushStore, PushTransaction
+from services.a2a_proxy.sending import CALLER_HEADER, NOTIFICATIONS_HEADER, VERSION_HEADER, Outgoing
+from services.a2a_proxy.task_references import MESSAGE_OPERATIONS
+from services.chassis import strict_json
+from services.chassis.errors import Unavailable
+from services.chassis.large_bodies import run_by_size
+
+log = structlog.get_logger()
+
+MAX_TARGETS_PER_OWNER = 10_000
+"""Targets of one caller at one workspace that are kept: those that were used last."""
+
+TRIM_INTERVAL = 100
+"""Messages with configs after which the caller of the last one is held to that number."""
+
+Result: TypeAlias = Answered | Busy | Failed
+Send: TypeAlias = Callable[[Outgoing], Awaitable[Result]]
+
+
+class PushRelay:
+    """Puts addresses of the plane in the place of those that callers name."""
+
+    def __init__(self, store: PushStore, *, platform_url: str, external_platform_url: str) -> None:
+        """Agents of the plane know it by `platform_url`, external ones by the other URL, if there is one."""
+        self._store = store
+        self._platform_url = platform_url
+        self._external_platform_url = external_platform_url or platform_url
+        self._added = 0
+
+    def concerns(self, outgoing: Outgoing) -> bool:
+        """Whether a message may be about push notification configs."""
+        return configs.concerns(outgoing.method, outgoing.body, has_webhooks=outgoing.has_webhooks)
+
+    async def send(self, outgoing: Outgoing, route: Route, send: Send) -> Result:
+        """Send a message by `send` with addresses of the plane, and return the answer with those of its callers.
+
+        Raises `Unavailable` if the configs in an answer cannot be read.
+        """
+        method, size = find_method(outgoing.method), len(outgoing.body)
+        if method is None:
+            return await send(outgoing)
+        parsed = await run_by_size(size, strict_json.parse, outgoing.body)
+        base = self._external_platform_url if route.external else self._platform_url
+        new_secrets: list[str] = []
+        rewritten = configs.rewrite_request(parsed, method.operation, _make_addresses(base, new_secrets))
+        request = _Request(parsed, method, _choose_dialect(method, outgoing), route.workspace_id, ())
+        if not rewritten.configs:
+            return await self._receive(request, await send(outgoing))
+        for config in rewritten.configs:
+            if fault := rules.find_fault(config.members, len(strict_json.dump(config.members))):
+                return Answered(_refuse(request, fault))
+        owner_id = _find_owner(outgoing)
+        notified = find_dialect(outgoing.headers.get(NOTIFICATIONS_HEADER, "")) or request.dialect
+        targets = [
+            _build_target(request, owner_id, config, secret, notified)
+            for config, secret in zip(rewritten.configs, new_secrets, strict=True)
+        ]
+        try:
+            async with self._store.begin() as tx:
+                await tx.add(targets)
+                self._added += 1
+                if self._added % TRIM_INTERVAL == 0:
+                    await tx.trim(route.workspace_id, owner_id, keep=MAX_TARGETS_PER_OWNER)
+        except Unavailable as error:
+            return Failed(error)  # nothing is sent, so a queued message is sent again
+        body = await run_by_size(size, strict_json.dump, rewritten.request)
+        result = await send(replace(outgoing, body=body))
+        return await self._receive(replace(request, digests=tuple(target.digest for target in targets)), result)
+
+    async def _receive(self, request: "_Request", result: Result) -> Result:
+        """Note what an answer says about targets, and return it as its caller reads it.
+
+        The task of a streamed answer is noted with its first notification.
+        """
+        if not isinstance(result, Answered):
+            await self._delete([] if _may_have_arrived(result) else request.digests)
+            return result
+        if isinstance(result.answer, Stream):
+            return result
+        if request.method.operation in MESSAGE_OPERATIONS:
+            await self._note_task(request, result.answer)
+            return result
+        return Answered(await self._restore(request, result.answer))
+
+    async def _note_task(self, request: "_Request", answer: Answer) -> None:
+        """Store the task of a message; an answer without one brings no notifications."""
+        if not request.digests:
+            return
+        task = await run_by_size(len(answer.body), find_task, answer.body)
+        task_id = request.reference.task_id if task is None else task.id
+        if task_id is None or strict_json.find_member(answer.body, "result") is None:
+            await self._delete(request.digests)
+        else:
+            async with self._begin_after_answer() as tx:
+                await tx.name(request.target_id, request.digests, task_id=task_id, config_id=None)
+
+    async def _restore(self, request: "_Request", answer: Answer) -> Answer:
+        """Return the answer to a request about configs with what their callers wrote."""
+        try:
+            response = strict_json.parse(answer.body)
+        except strict_json.InvalidJson:
+            response = None
+        if not isinstance(response, dict) or "result" not in response:
+            await self._delete(request.digests)
+            return answer
+        result, reference = response["result"], request.reference
+        if request.method.operation is Operation.DELETE_PUSH_CONFIG:
+            if reference.task_id is not None:
+                async with self._begin_after_answer() as tx:
+                    await tx.delete_config(
+                        request.target_id, reference.task_id, reference.config_id or reference.task_id
+                    )
+            return answer
+        if request.digests and reference.task_id is not None:
+            async with self._begin_after_answer() as tx:
+                await tx.name(
+                    request.target_id,
+                    request.digests,
+                    task_id=reference.task_id,
+                    config_id=configs.find_config_id(result),
+                )
+        found = configs.list_secrets(result)
+        if not found:
+            return answer
+        restored = configs.restore_result(result, await self._open(request.target_id, found), request.dialect)
+        return replace(answer, body=strict_json.dump({**response, "result": restored}))
+
+    async def _open(self, target_id: WorkspaceId, found: Sequence[str]) -> dict[str, tuple[JsonObject, Dialect]]:
+        """Return the configs of those secrets that belong to a workspace."""
+        async with self._store.begin() as tx:
+            targets = await tx.find([build_digest(secret) for secret in found])
+        return {
+            secret: (strict_json.parse(unseal(target.sealed, derive_key(secret))), target.dialect)
+            for secret in found
+            if (target := targets.get(build_digest(secret))) is not None and target.target_id == target_id
+        }
+
+    async def _delete(self, digests: Sequence[bytes]) -> None:
+        if digests:
+            async with self._begin_after_answer() as tx:
+                await tx.delete(digests)
+
+    @asynccontextmanager
+    async def _begin_after_answer(self) -> AsyncIterator[PushTransaction]:
+        """Open a transaction whose failure does not take the answer of the agent from its caller."""
+        try:
+            async with self._store.begin() as tx:
+                yield tx
+        except Unavailable:
+            log.warning("push notification target not updated")
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request that may be about configs, and the targets that it has made."""
+
+    body: JsonObject
+    method: Method
+    dialect: Dialect
+    """The dialect in which the caller reads the answer."""
+    target_id: WorkspaceId
+    digests: tuple[bytes, ...]
+
+    @property
+    def reference(self) -> ConfigReference:
+        return configs.read_reference(self.body, self.method)
+
+
+def _build_target(
+    request: _Request, owner_id: WorkspaceId | None, config: CallerConfig, secret: str, notified: Dialect
+) -> PushTarget:
+    """Return the target of a config; `notified` is the dialect in which its caller reads notifications."""
+    members = configs.convert_config(config.members, request.method.dialect, notified)
+    return PushTarget(
+        digest=build_digest(secret),
+        target_id=request.target_id,
+        owner_id=owner_id,
+        task_id=request.reference.task_id,
+        config_id=config.id,
+        dialect=notified,
+        sealed=seal(strict_json.dump(members), derive_key(secret), nonce=os.urandom(NONCE_BYTES)),
+    )
+
+
+def _may_have_arrived(result: Busy | Failed) -> bool:
+    """Whether the agent may have the message although it has not answered it."""
+    if isinstance(result, Busy):
+        return False
+    details = result.error.details
+    return details.get("delivery", SendState.NOT_SENT) != SendState.NOT_SENT or "delivery_confirmed" in details
+
+
+def _make_addresses(base: str, made: list[str]) -> Iterator[str]:
+    """Yield addresses of the plane, each with a new secret, which is added to `made`."""
+    while True:
+        made.append(secrets.token_urlsafe(SECRET_BYTES))
+        yield configs.build_address(base, made[-1])
+
+
+def _choose_dialect(method: Method, outgoing: Outgoing) -> Dialect:
+    version = outgoing.headers.get(VERSION_HEADER, "")
+    return (find_dialect(version) if version else None) or method.dialect
+
+
+def _find_owner(outgoing: Outgoing) -> WorkspaceId | None:
+    """Return the workspace that sends a message; the plane itself sends under other names."""
+    caller = outgoing.headers.get(CALLER_HEADER, "")
+    return WorkspaceId(caller) if _UUID.fullmatch(caller) else None
+
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def _refuse(request: _Request, fault: str) -> Answer:
+    """Return the JSON-RPC error for a config that is refused."""
+    error = build_error(ConversionFailed(INVALID_PARAMS, fault), request.dialect)
+    body = {"jsonrpc": "2.0", "id": request.body.get("id"), "error": error}
+    return Answer(status=HTTPStatus.OK, headers={"content-type": "application/json"}, body=strict_json.dump(body))
