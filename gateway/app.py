@@ -4,11 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from gateway import documentation
+from gateway.a2a_grpc.app import RpcApp
+from gateway.a2a_grpc.server import A2aService
 from gateway.authentication import Authenticator
 from gateway.card_signing import CardSigner, read_card_signer
 from gateway.clients import ServiceChannels, open_channels
@@ -70,11 +74,13 @@ from gateway.settings import Settings
 from services.chassis.settings import Mode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """The gateway as one ASGI application."""
+    """The gateway as one ASGI application and one gRPC service."""
 
     app: ASGIApp
+    rpc_service: A2aService
+    """The gRPC binding of A2A, with the same limits."""
     end_subscriptions: Callable[[], None]
     """Ends the event streams and WebSockets, which would delay the end of the server."""
 
@@ -103,14 +109,13 @@ async def start_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 group.create_task(feed.run(), name="events"),
             ]
             try:
-                application = _build_application(settings, channels, authenticator, exchanges, feed, signer=signer)
-                yield Gateway(application, feed.end_subscriptions)
+                yield _build_gateway(settings, channels, authenticator, exchanges, feed, signer=signer)
             finally:
                 for loop in loops:
                     loop.cancel()
 
 
-def _build_application(
+def _build_gateway(
     settings: Settings,
     channels: ServiceChannels,
     authenticator: Authenticator,
@@ -118,7 +123,7 @@ def _build_application(
     feed: EventFeed,
     *,
     signer: CardSigner | None,
-) -> ASGIApp:
+) -> Gateway:
     metrics = RequestMetrics()
     proxy_headers = ProxyHeaders(settings.trusted_proxies or (), settings.external_platform_url)
     hosts = HostPolicy(settings.host_names)
@@ -150,13 +155,24 @@ def _build_application(
         bearer_needed=bearer_needed,
         sign_card=sign_card,
     )
-    return RequestMiddleware(
-        WebSocketApp(authenticator, readers, metrics, fallback=messages),
+    behind_middleware = partial(
+        RequestMiddleware,
         hosts=hosts,
         cors=CorsPolicy(settings.origins, settings.external_platform_url, hosts),
         rates=None if settings.is_open else RateLimiter(settings.rate_limit),
         proxy_headers=proxy_headers,
         metrics=metrics,
+    )
+    rpc_service = A2aService(
+        behind_middleware(RpcApp(bindings)),
+        proxy_headers=proxy_headers,
+        host=urlsplit(settings.platform_url).netloc,
+        max_calls_per_client=settings.max_connections_per_address,
+    )
+    return Gateway(
+        app=behind_middleware(WebSocketApp(authenticator, readers, metrics, fallback=messages)),
+        rpc_service=rpc_service,
+        end_subscriptions=feed.end_subscriptions,
     )
 
 

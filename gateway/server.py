@@ -1,4 +1,4 @@
-"""Serves the gateway over HTTP: binds the port first and drains requests at the end."""
+"""Serves the gateway over HTTP and gRPC: binds the port first and drains requests at the end."""
 
 import asyncio
 import socket
@@ -9,6 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 
 import structlog
 
+from gateway.a2a_grpc.server import run_grpc_server
 from gateway.app import Gateway, start_gateway
 from gateway.settings import Settings
 from molecule_http.limits import ConnectionLimits
@@ -36,7 +37,11 @@ async def run_gateway(settings: Settings) -> AsyncIterator[str]:
     raised.
     """
     with _bind_socket(settings.host, settings.port) as listener:
-        async with start_gateway(settings) as gateway, _run_http_server(gateway, settings, listener):
+        async with (
+            start_gateway(settings) as gateway,
+            _run_http_server(gateway, settings, listener),
+            _run_grpc_server(gateway, settings),
+        ):
             url = _format_url(listener)
             log.info("serving", address=url)
             yield url
@@ -63,6 +68,16 @@ async def _run_http_server(gateway: Gateway, settings: Settings, listener: socke
         finally:
             gateway.end_subscriptions()
             server.should_exit = True
+
+
+@asynccontextmanager
+async def _run_grpc_server(gateway: Gateway, settings: Settings) -> AsyncIterator[None]:
+    """Serve the gRPC binding within the `with` block, if the settings ask for it."""
+    if not settings.grpc_listen:
+        yield
+        return
+    async with run_grpc_server(gateway.rpc_service, settings.grpc_listen, shutdown_seconds=SHUTDOWN_TIMEOUT_SECONDS):
+        yield
 
 
 @contextmanager
