@@ -146,6 +146,7 @@ def _build_gateway(
         base_url=base_url,
         bearer_needed=bearer_needed,
         sign_card=sign_card,
+        grpc_url=settings.shown_grpc_url,
     )
     messages = MessageApp(
         authenticator,
@@ -154,6 +155,7 @@ def _build_gateway(
         base_url=base_url,
         bearer_needed=bearer_needed,
         sign_card=sign_card,
+        grpc_url=settings.shown_grpc_url,
     )
     behind_middleware = partial(
         RequestMiddleware,
@@ -228,7 +230,11 @@ def build_routes(
         *ModelRoutes(channels.registry).list_routes(),
         *BudgetRoutes(channels.registry).list_routes(),
         *CardRoutes(
-            channels.registry, guard=card_guard, bearer_needed=not settings.is_open, signer=signer
+            channels.registry,
+            guard=card_guard,
+            bearer_needed=not settings.is_open,
+            signer=signer,
+            grpc_url=settings.shown_grpc_url,
         ).list_routes(),
     ]
 

@@ -116,7 +116,7 @@ class RpcExchange:
         self._is_over.set()
 
     async def _abort(self, status: Status) -> None:
-        trailing = [(STATUS_DETAILS, status.SerializeToString()), *select_metadata(self._headers)]
+        trailing = ((STATUS_DETAILS, status.SerializeToString()), *select_metadata(self._headers))
         await self._context.abort(get_code(status), status.message, trailing_metadata=trailing)
 
 

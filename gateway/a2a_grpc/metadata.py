@@ -74,14 +74,14 @@ def find_workspace(metadata: Metadata) -> str:
     return next(found, "")
 
 
-def select_metadata(headers: RawHeaders) -> list[tuple[str, str]]:
+def select_metadata(headers: RawHeaders) -> tuple[tuple[str, str], ...]:
     """Return the metadata for the headers of an answer."""
     named = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
-    return [
+    return tuple(
         (name, value)
         for name, value in named
         if name in SENT_HEADERS and len(value) <= MAX_HEADER_LENGTH and value.isascii() and value.isprintable()
-    ]
+    )
 
 
 def parse_peer(peer: str) -> tuple[str, int]:

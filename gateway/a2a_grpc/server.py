@@ -14,7 +14,7 @@ from gateway.a2a_grpc.calls import MAX_CALLS, CallLimits
 from gateway.a2a_grpc.exchange import RpcExchange
 from gateway.a2a_grpc.metadata import build_headers, find_workspace, parse_peer
 from gateway.a2a_grpc.methods import METHODS, RpcMethod
-from gateway.errors import RateLimitExceeded
+from gateway.errors import INTERNAL_ERROR_TEXT, RateLimitExceeded
 from gateway.message_body import MAX_MESSAGE_BYTES
 from gateway.middleware import ROUTE_KEY
 from gateway.proxy_headers import ProxyHeaders
@@ -70,11 +70,21 @@ class A2aService(grpc.GenericRpcHandler):
         address = self._proxy_headers.client_address(scope)
         exchange = RpcExchange(context, method, self._limits, address)
         try:
+            await self._answer_counted(scope, exchange, address)
+            await exchange.finish()
+        except grpc.aio.AbortError:
+            raise
+        except Exception:
+            if not context.done():  # the text of an exception is for the log: gRPC would send it
+                log.exception("rpc failed", method=method.path)
+            await context.abort(grpc.StatusCode.INTERNAL, INTERNAL_ERROR_TEXT)
+
+    async def _answer_counted(self, scope: Scope, exchange: RpcExchange, address: str) -> None:
+        try:
             with self._limits.count(address, is_trusted=self._proxy_headers.trusts_peer(scope)):
                 await self._app(scope, exchange.receive, exchange.send)
         except RateLimitExceeded as error:
             await render_rest_error(error, Dialect.CURRENT)(scope, exchange.receive, exchange.send)
-        await exchange.finish()
 
     def _build_scope(self, method: RpcMethod, context: Any) -> Scope:  # noqa: ANN401 - generic in the stubs only
         metadata = context.invocation_metadata() or ()

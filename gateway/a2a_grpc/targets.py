@@ -40,8 +40,3 @@ def cut_target(tenant: str) -> RpcTarget | None:
     first, _, rest = tenant.partition("/")
     workspace_id = first.lower()
     return RpcTarget(workspace_id, rest) if WORKSPACE_ID_PATTERN.fullmatch(workspace_id) else None
-
-
-def build_tenant(target: RpcTarget) -> str:
-    """Return the tenant by which clients name a target."""
-    return f"{target.workspace_id}/{target.tenant}" if target.tenant else target.workspace_id
