@@ -104,17 +104,25 @@ class A2aService(grpc.GenericRpcHandler):
 
 
 @asynccontextmanager
-async def run_grpc_server(service: A2aService, address: str, *, shutdown_seconds: float) -> AsyncIterator[int]:
-    """Serve within the `with` block; yields the port. Raises `InvalidSettings` if the address cannot be used."""
+async def bind_server(address: str) -> AsyncIterator[tuple[grpc.aio.Server, int]]:
+    """Yield a server that owns an address, and its port; raises `InvalidSettings` if the address cannot be used."""
     server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
-    server.add_generic_rpc_handlers((service,))
     try:
         port = server.add_insecure_port(address)
     except RuntimeError:
         raise InvalidSettings(f"cannot listen on {address}") from None
-    await server.start()
-    log.info("serving", address=address, binding="grpc")
     try:
-        yield port
+        yield server, port
+    finally:
+        await server.stop(None)
+
+
+@asynccontextmanager
+async def run_server(server: grpc.aio.Server, service: A2aService, *, shutdown_seconds: float) -> AsyncIterator[None]:
+    """Serve within the `with` block; at its end, active calls have `shutdown_seconds` to finish."""
+    server.add_generic_rpc_handlers((service,))
+    await server.start()
+    try:
+        yield
     finally:
         await server.stop(shutdown_seconds)

@@ -18,7 +18,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from gateway.a2a_grpc.app import RpcApp
-from gateway.a2a_grpc.server import A2aService, run_grpc_server
+from gateway.a2a_grpc.server import A2aService, bind_server, run_server
 from gateway.cors import CorsPolicy
 from gateway.hosts import HostPolicy
 from gateway.limits import RateLimiter
@@ -110,7 +110,8 @@ async def serve_rpc(behind: GatewayWithProxy, *, rates: RateLimiter | None = Non
     )
     service = A2aService(app, proxy_headers=headers, host="localhost", max_calls_per_client=max_calls)
     async with (
-        run_grpc_server(service, "127.0.0.1:0", shutdown_seconds=1) as port,
+        bind_server("127.0.0.1:0") as (server, port),
+        run_server(server, service, shutdown_seconds=1),
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         yield RpcGateway(behind=behind, channel=channel, stub=A2AServiceStub(channel))
