@@ -48,6 +48,8 @@ class RpcApp:
         call: RpcCall = scope[RPC_KEY]
         method = call["method"]
         first = await receive()
+        if first["type"] == "http.disconnect":
+            return
         try:
             target = read_target(find_tenant(first["body"], method), call["workspace"])
         except ConversionFailed as failure:

@@ -1,6 +1,7 @@
 """One RPC as the two sides of an ASGI request: receives its message, and sends its answer."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -62,12 +63,29 @@ class RpcExchange:
                 message = await self._context.read()
         except TimeoutError:
             raise RequestTooSlow from None
+        except _CLIENT_LEFT:
+            self._is_over.set()
+            return {"type": "http.disconnect"}
         if message is grpc.aio.EOF:
             raise MalformedRequest("the request has no message")
         return {"type": "http.request", "body": message, "more_body": False}
 
     async def send(self, message: Message) -> None:
         """Take a part of the answer. Events of a stream are sent at once; this waits until the client takes them."""
+        try:
+            await self._take(message)
+        except _CLIENT_LEFT:
+            self._is_over.set()
+
+    async def finish(self) -> None:
+        """Send what is left of the answer, and the status of an RPC that failed."""
+        with suppress(*_CLIENT_LEFT):
+            if not self._is_stream:
+                await self._send_whole()
+            if self._failure is not None:
+                await self._abort(self._failure)
+
+    async def _take(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._http, self._headers = message["status"], list(message.get("headers", ()))
             self._is_stream = self._http < MIN_ERROR_STATUS and _is_event_stream(self._headers)
@@ -78,13 +96,6 @@ class RpcExchange:
                 await self._send_event(event)
         else:
             self._pieces.append(message.get("body", b""))
-
-    async def finish(self) -> None:
-        """Send what is left of the answer, and the status of an RPC that failed."""
-        if not self._is_stream:
-            await self._send_whole()
-        if self._failure is not None:
-            await self._abort(self._failure)
 
     async def _send_whole(self) -> None:
         body = b"".join(self._pieces)
@@ -118,6 +129,10 @@ class RpcExchange:
     async def _abort(self, status: Status) -> None:
         trailing = ((STATUS_DETAILS, status.SerializeToString()), *select_metadata(self._headers))
         await self._context.abort(get_code(status), status.message, trailing_metadata=trailing)
+
+
+_CLIENT_LEFT = (grpc.aio.InternalError, grpc.aio.UsageError)
+"""What gRPC raises when something is read or sent in an RPC that is over, also because its message is too large."""
 
 
 def _is_event_stream(headers: RawHeaders) -> bool:

@@ -75,9 +75,8 @@ class A2aService(grpc.GenericRpcHandler):
             await exchange.finish()
         except grpc.aio.AbortError:
             raise
-        except Exception:
-            if not context.done():  # the text of an exception is for the log: gRPC would send it
-                log.exception("rpc failed", method=method.path)
+        except Exception:  # gRPC would send its text
+            log.exception("rpc failed", method=method.path)
             await context.abort(grpc.StatusCode.INTERNAL, INTERNAL_ERROR_TEXT)
 
     async def _answer_counted(self, scope: Scope, exchange: RpcExchange, address: str) -> None:
