@@ -38,7 +38,6 @@ OPTIONS = (
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    ("grpc.compression_enabled_algorithms_bitset", 1),  # none: a small request could have any size, decompressed
     ("grpc.so_reuseport", 0),
 )
 

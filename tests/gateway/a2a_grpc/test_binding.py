@@ -466,12 +466,15 @@ async def test_messages_that_are_not_valid_are_refused(gateway, agent):
     assert agent.requests == []
 
 
-async def test_a_compressed_message_is_refused(gateway, agent):
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await gateway.stub.SendMessage(hello(), compression=grpc.Compression.Gzip)
+async def test_a_compressed_message_has_the_limit_of_its_whole_size(gateway, agent):
+    await gateway.stub.SendMessage(hello(), compression=grpc.Compression.Gzip)
+    assert len(agent.requests) == 1
 
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert agent.requests == []
+    grown = hello(message={**MESSAGE["message"], "parts": [{"text": "x" * (64 * MEBIBYTE)}]})
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await gateway.stub.SendMessage(grown, compression=grpc.Compression.Gzip)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert len(agent.requests) == 1
 
 
 async def test_requests_are_limited_like_those_of_http(behind, agent):
