@@ -1,7 +1,9 @@
 """Sends requests to agents that offer gRPC only, and returns their answers as those of agents of HTTP+JSON."""
 
 import asyncio
+import ssl
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from socket import AF_UNSPEC
 from typing import Any
@@ -233,7 +235,7 @@ class _Rpc:
         ]
         if url.scheme == "https":
             options.append(("grpc.ssl_target_name_override", url.raw_host or ""))
-            self._channel = grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options=options)
+            self._channel = grpc.aio.secure_channel(target, _load_credentials(), options=options)
         else:
             self._channel = grpc.aio.insecure_channel(target, options=options)
         async with asyncio.timeout(connect_seconds):
@@ -281,6 +283,13 @@ class _Rpc:
         if self._call is not None:
             self._call.cancel()
         self._channel = self._call = None
+
+
+@cache
+def _load_credentials() -> grpc.ChannelCredentials:
+    """Return credentials that trust the authorities of this machine, like the client of HTTP."""
+    authorities = ssl.create_default_context().get_ca_certs(binary_form=True)
+    return grpc.ssl_channel_credentials("".join(map(ssl.DER_cert_to_PEM_cert, authorities)).encode() or None)
 
 
 _BAD_FORM = (

@@ -13,6 +13,8 @@ from a2a.server.request_handlers.grpc_handler import GrpcHandler
 from a2a.types import a2a_pb2 as pb
 from a2a.types.a2a_pb2_grpc import A2AServiceServicer, add_A2AServiceServicer_to_server
 from aiohttp.abc import AbstractResolver
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 
 from protos.a2a_proxy.v1.a2a_proxy_pb2 import CallCancel, CallFrame
 from protos.registry.v1.registry_pb2 import AgentInterface
@@ -153,6 +155,34 @@ async def test_a_caller_that_leaves_ends_the_stream_of_its_agent(proxy, gateway)
         await gateway.send(CallFrame(call_id=7, cancel=CallCancel()))
 
         await asyncio.wait_for(agent.left.wait(), 5)
+
+
+async def test_a_stream_whose_connection_breaks_is_interrupted(proxy, gateway):
+    async with serve_rpcs(ScriptedAgent()) as address:
+        offer(proxy, address)
+        await gateway.open(7, current_message("hello", "SendStreamingMessage"))
+        assert not (await gateway.next(7)).head.complete
+    while not (frame := await gateway.next(7)).HasField("end"):
+        pass
+
+    assert frame.end.interrupted
+
+
+async def test_an_error_within_a_stream_is_its_last_event(proxy, gateway):
+    class FailingAgent(ScriptedAgent):
+        async def SendStreamingMessage(self, request, context):
+            yield pb.StreamResponse(task=self.task)
+            status = Status(code=5, message="no task")
+            status.details.add().Pack(ErrorInfo(reason="TASK_NOT_FOUND", domain="a2a-protocol.org"))
+            trailing = (("grpc-status-details-bin", status.SerializeToString()),)
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no task", trailing_metadata=trailing)
+
+    async with serve_rpcs(FailingAgent()) as address:
+        offer(proxy, address)
+        first, last = await read_events(gateway, current_message("hello", "SendStreamingMessage"))
+
+    assert first["result"]["task"]["id"] == "T"
+    assert (last["error"]["code"], last["error"]["message"]) == (-32001, "no task")
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,17 @@ import pytest
 import pytest_asyncio
 from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
 from a2a.client.client import ClientCallContext
+from a2a.server.request_handlers.grpc_handler import GrpcHandler
 from a2a.server.routes import create_jsonrpc_routes
 from a2a.types import a2a_pb2 as pb
+from a2a.types.a2a_pb2_grpc import A2AServiceStub
 from a2a.utils.errors import TaskNotFoundError
 from google.protobuf import json_format
+from google.protobuf.json_format import MessageToDict
 from starlette.applications import Starlette
 
 from deploy.plane import Plane
+from tests.a2a_proxy.test_grpc_agents import serve_rpcs
 from tests.databases import plane_database
 from tests.e2e.principals import external
 from tests.http.conftest import run_server
@@ -31,6 +35,7 @@ async def plane(database_url: str) -> AsyncIterator[Plane]:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     env = {"GATEWAY_GRPC_LISTEN": address}
     async with plane_database(database_url) as url, Plane(backend="none", database_url=url, env=env) as plane:
+        plane.grpc_address = address
         yield plane
 
 
@@ -85,3 +90,24 @@ async def test_the_official_client_finds_the_binding_by_the_card_and_uses_all_of
             extended = await client.get_extended_agent_card(pb.GetExtendedAgentCardRequest(), context=context)
             assert url not in str(extended)
             assert extended.supported_interfaces[-1].tenant == workspace_id
+
+
+async def test_an_agent_that_offers_grpc_only_is_reached_by_grpc_and_by_json_rpc(plane):
+    async with serve_rpcs(GrpcHandler(build_handler())) as address:
+        workspace_id, token = await external(plane, "rpc", delivery_mode="push")
+        card = json.loads(json_format.MessageToJson(build_card(address, "GRPC")))
+        body = {"id": workspace_id, "agent_card": card, "url": f"http://{address}"}
+        registered = await plane.http.post(
+            "/registry/register", json=body, headers={"Authorization": f"Bearer {token}"}
+        )
+        assert registered.json().get("warnings", []) == []
+
+        sent = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": MessageToDict(build_request("wait"))}
+        answer = await plane.http.post(f"/workspaces/{workspace_id}/a2a", json=sent, headers=plane.admin)
+        task = answer.json()["result"]["task"]
+        assert task["artifacts"][0]["parts"] == [{"text": "wait"}]
+
+        async with grpc.aio.insecure_channel(plane.grpc_address) as channel:
+            metadata = [(name.lower(), value) for name, value in plane.admin.items()]
+            request = pb.GetTaskRequest(tenant=workspace_id, id=task["id"])
+            assert (await A2AServiceStub(channel).GetTask(request, metadata=metadata)).id == task["id"]
