@@ -288,7 +288,9 @@ class _Rpc:
 @cache
 def _load_credentials() -> grpc.ChannelCredentials:
     """Return credentials that trust the authorities of this machine, like the client of HTTP."""
-    authorities = ssl.create_default_context().get_ca_certs(binary_form=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_default_certs()
+    authorities = context.get_ca_certs(binary_form=True)
     return grpc.ssl_channel_credentials("".join(map(ssl.DER_cert_to_PEM_cert, authorities)).encode() or None)
 
 
