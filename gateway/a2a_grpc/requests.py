@@ -3,15 +3,14 @@
 from typing import Any
 
 from a2a.types import a2a_pb2
-from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 from google.protobuf.message import DecodeError, Message
 
 from gateway.a2a_grpc.methods import RpcMethod
+from gateway.a2a_grpc.protobuf_json import NoJsonForm, render_message
 from gateway.a2a_grpc.targets import cut_target
 from molecule_a2a.dialects import read_dialect
 from molecule_a2a.errors import INVALID_REQUEST, VERSION_NOT_SUPPORTED, ConversionFailed
 from molecule_a2a.model import Dialect, JsonObject
-from services.chassis.strict_json import MAX_JSON_VALUES, drop_zero_fraction
 
 TENANT_READER = a2a_pb2.GetExtendedAgentCardRequest
 """A message with a tenant alone: reading it builds nothing of the rest of a request."""
@@ -36,11 +35,10 @@ def read_request(message: bytes, *, method: RpcMethod, version: str, tenant: str
     if read_dialect(header=version, query="", method=method.operation.value) is not Dialect.CURRENT:
         raise ConversionFailed(VERSION_NOT_SUPPORTED, f"this service belongs to A2A {Dialect.CURRENT}")
     parsed = _parse(message, method.request)
-    _count_values(parsed, MAX_JSON_VALUES)
     try:
-        params = _write_whole_numbers(MessageToDict(parsed))
-    except SerializeToJsonError:
-        raise ConversionFailed(INVALID_REQUEST, "invalid request: a value has no form in JSON") from None
+        params = render_message(parsed)
+    except NoJsonForm as error:
+        raise ConversionFailed(INVALID_REQUEST, f"invalid request: {error}") from None
     params.pop("tenant", None)
     if tenant:
         params["tenant"] = tenant
@@ -53,31 +51,6 @@ def _parse(message: bytes, form: type[Message]) -> Message:
         return form.FromString(message)
     except DecodeError:
         raise ConversionFailed(INVALID_REQUEST, "invalid request: it is no message of this method") from None
-
-
-def _count_values(message: Message, left: int) -> int:
-    """Return how many of the values that a message may have are left; raises `ConversionFailed` below zero."""
-    for field, value in message.ListFields():
-        is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
-        items = list(value.values()) if is_map else value if field.is_repeated else (value,)
-        left -= len(items)
-        if left < 0:
-            raise ConversionFailed(INVALID_REQUEST, f"invalid request: more than {MAX_JSON_VALUES} values")
-        for item in items:
-            if isinstance(item, Message):
-                left = _count_values(item, left)
-    return left
-
-
-def _write_whole_numbers(value: Any) -> Any:  # noqa: ANN401 - JSON is anything
-    """Return a JSON value whose whole numbers have no fraction: `Struct` has one kind of number, JSON texts two."""
-    if isinstance(value, float):
-        return drop_zero_fraction(value)
-    if isinstance(value, list):
-        return [_write_whole_numbers(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _write_whole_numbers(item) for name, item in value.items()}
-    return value
 
 
 def _cut_inner_tenant(params: JsonObject) -> None:

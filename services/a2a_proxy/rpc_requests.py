@@ -20,8 +20,10 @@ from google.rpc.status_pb2 import Status
 from yarl import URL
 
 from molecule_a2a.error_objects import ERROR_INFO
+from services.a2a_proxy.protobuf_json import render_message
 from services.chassis import strict_json
 from services.chassis.addresses import is_ip_address
+from services.chassis.large_bodies import run_by_size
 
 SERVICE = a2a_pb2.DESCRIPTOR.services_by_name["A2AService"]
 
@@ -255,7 +257,7 @@ class _Rpc:
         try:
             message = await self._call.read()
             if message is not grpc.aio.EOF:
-                return _render(self._answer.FromString(message))
+                return await run_by_size(len(message), _render, message, self._answer)
             code = await self._call.code()
         except grpc.aio.AioRpcError as error:
             raise _describe(error) from None
@@ -347,20 +349,10 @@ def _build_error_response(http: int, body: bytes) -> RpcResponse:
     return RpcResponse(http, {"content-type": "application/json"}, WholeContent(body))
 
 
-def _render(message: Message) -> bytes:
-    return strict_json.dump(_write_whole_numbers(MessageToDict(message)))
+def _render(message: bytes, form: type[Message]) -> bytes:
+    """Return a serialised message as JSON."""
+    return strict_json.dump(render_message(form.FromString(message)))
 
 
 def _render_event(body: bytes) -> bytes:
     return b"data: " + body + b"\n\n"
-
-
-def _write_whole_numbers(value: Any) -> Any:  # noqa: ANN401 - JSON is anything
-    """Return a JSON value whose whole numbers have no fraction: protobuf has one kind of number, JSON texts two."""
-    if isinstance(value, float):
-        return strict_json.drop_zero_fraction(value)
-    if isinstance(value, list):
-        return [_write_whole_numbers(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _write_whole_numbers(item) for name, item in value.items()}
-    return value

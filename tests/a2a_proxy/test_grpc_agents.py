@@ -220,6 +220,16 @@ async def test_an_answer_that_is_no_message_is_an_error(proxy, gateway):
     assert (error["code"], error["data"][0]["reason"]) == (-32006, "INVALID_AGENT_RESPONSE")
 
 
+async def test_an_answer_of_too_many_values_is_an_error(proxy, gateway):
+    agent = ScriptedAgent()
+    agent.task.history.extend([pb.Message()] * 100_001)
+    async with serve_rpcs(agent) as address:
+        offer(proxy, address)
+        error = (await ask(gateway, request("GetTask", {"id": "T"})))["error"]
+
+    assert (error["code"], error["data"][0]["reason"]) == (-32006, "INVALID_AGENT_RESPONSE")
+
+
 async def test_an_answer_over_the_limit_is_not_read_though_it_is_compressed():
     agent = ScriptedAgent()
     agent.task.id = "x" * (MAX_ANSWER_BYTES + 1)
