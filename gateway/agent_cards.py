@@ -6,6 +6,7 @@ proves itself to it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.card_addresses import DATA_IMAGE, hide_addresses, is_shown, list_hosts
@@ -18,12 +19,13 @@ Card = dict[str, Any]
 
 JSONRPC = "JSONRPC"
 REST = "HTTP+JSON"
+GRPC = "GRPC"
 
 BINDING_PATHS = {JSONRPC: "", REST: "/rest"}
 """Where the plane serves each binding, below the A2A address of a workspace."""
 
 SERVED_BINDINGS = (JSONRPC, REST)
-"""The bindings that cards offer, in this order."""
+"""The bindings that cards always offer, in this order."""
 
 SERVED_DIALECTS = (Dialect.CURRENT, Dialect.LEGACY)
 """The versions that cards offer for each binding, in this order: some clients take the first interface."""
@@ -38,22 +40,43 @@ MAX_TENANTS = 16
 """Tenants of an agent that its card offers."""
 
 
+@dataclass(frozen=True, slots=True)
+class GrpcAddress:
+    """Where the plane serves gRPC. It has no paths, so clients name the workspace by the tenant."""
+
+    url: str
+    """`host:port`."""
+    workspace_id: str
+
+
 def render_hybrid_card(
-    card: Mapping[str, Any], *, url: str, bearer_needed: bool, bindings: Sequence[str] = SERVED_BINDINGS
+    card: Mapping[str, Any],
+    *,
+    url: str,
+    bearer_needed: bool,
+    bindings: Sequence[str] = SERVED_BINDINGS,
+    grpc: GrpcAddress | None = None,
 ) -> Card:
     """Return a card with the members of 0.3 and of 1.0, which clients of both versions read."""
-    return build_hybrid_card(render_current_card(card, url=url, bearer_needed=bearer_needed, bindings=bindings))
+    return build_hybrid_card(
+        render_current_card(card, url=url, bearer_needed=bearer_needed, bindings=bindings, grpc=grpc)
+    )
 
 
 def render_current_card(
-    card: Mapping[str, Any], *, url: str, bearer_needed: bool, bindings: Sequence[str] = SERVED_BINDINGS
+    card: Mapping[str, Any],
+    *,
+    url: str,
+    bearer_needed: bool,
+    bindings: Sequence[str] = SERVED_BINDINGS,
+    grpc: GrpcAddress | None = None,
 ) -> Card:
     """Return a card in the form of 1.0; `url` is the A2A address of the workspace."""
     interfaces = read_interfaces(card)
     hidden = list_hosts(one.url for one in interfaces)
     shown = _hide_addresses(upgrade_card(card), hidden)
     named = [one for one in interfaces if hide_addresses(one.tenant, hidden) == one.tenant]
-    shown["supportedInterfaces"] = list(_build_interfaces(named, url, bindings))
+    shown["supportedInterfaces"] = [*_build_interfaces(named, url, bindings), *_build_grpc_interfaces(named, grpc)]
     shown["securitySchemes"] = {SECURITY_SCHEME_NAME: {"httpAuthSecurityScheme": {"scheme": "Bearer"}}}
     if bearer_needed:
         shown["securityRequirements"] = [{"schemes": {SECURITY_SCHEME_NAME: {"list": []}}}]
@@ -76,6 +99,19 @@ def _build_interfaces(interfaces: Sequence[Interface], url: str, bindings: Seque
             }
             for tenant in _list_tenants(interfaces, binding) if dialect is Dialect.CURRENT else [""]:
                 yield {**shown, "tenant": tenant} if tenant else shown
+
+
+def _build_grpc_interfaces(interfaces: Sequence[Interface], grpc: GrpcAddress | None) -> Iterator[Card]:
+    """Yield the interfaces of gRPC, which the plane serves in 1.0 only."""
+    if grpc is None:
+        return
+    for tenant in _list_tenants(interfaces, GRPC):
+        yield {
+            "url": grpc.url,
+            "protocolBinding": GRPC,
+            "protocolVersion": Dialect.CURRENT.value,
+            "tenant": f"{grpc.workspace_id}/{tenant}" if tenant else grpc.workspace_id,
+        }
 
 
 def _list_tenants(interfaces: Sequence[Interface], binding: str) -> list[str]:

@@ -4,11 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from gateway import documentation
+from gateway.a2a_grpc.app import RpcApp
+from gateway.a2a_grpc.server import A2aService
 from gateway.authentication import Authenticator
 from gateway.card_signing import CardSigner, read_card_signer
 from gateway.clients import ServiceChannels, open_channels
@@ -71,11 +75,13 @@ from gateway.settings import Settings
 from services.chassis.settings import Mode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """The gateway as one ASGI application."""
+    """The gateway as one ASGI application and one gRPC service."""
 
     app: ASGIApp
+    rpc_service: A2aService
+    """The gRPC binding of A2A, with the same limits."""
     end_subscriptions: Callable[[], None]
     """Ends the event streams and WebSockets, which would delay the end of the server."""
 
@@ -104,14 +110,13 @@ async def start_gateway(settings: Settings) -> AsyncIterator[Gateway]:
                 group.create_task(feed.run(), name="events"),
             ]
             try:
-                application = _build_application(settings, channels, authenticator, exchanges, feed, signer=signer)
-                yield Gateway(application, feed.end_subscriptions)
+                yield _build_gateway(settings, channels, authenticator, exchanges, feed, signer=signer)
             finally:
                 for loop in loops:
                     loop.cancel()
 
 
-def _build_application(
+def _build_gateway(
     settings: Settings,
     channels: ServiceChannels,
     authenticator: Authenticator,
@@ -119,7 +124,7 @@ def _build_application(
     feed: EventFeed,
     *,
     signer: CardSigner | None,
-) -> ASGIApp:
+) -> Gateway:
     metrics = RequestMetrics()
     proxy_headers = ProxyHeaders(settings.trusted_proxies or (), settings.external_platform_url)
     hosts = HostPolicy(settings.host_names)
@@ -142,6 +147,7 @@ def _build_application(
         base_url=base_url,
         bearer_needed=bearer_needed,
         sign_card=sign_card,
+        grpc_url=settings.shown_grpc_url,
     )
     messages = MessageApp(
         authenticator,
@@ -150,14 +156,26 @@ def _build_application(
         base_url=base_url,
         bearer_needed=bearer_needed,
         sign_card=sign_card,
+        grpc_url=settings.shown_grpc_url,
     )
-    return RequestMiddleware(
-        WebSocketApp(authenticator, readers, metrics, fallback=messages),
+    behind_middleware = partial(
+        RequestMiddleware,
         hosts=hosts,
         cors=CorsPolicy(settings.origins, settings.external_platform_url, hosts),
         rates=None if settings.is_open else RateLimiter(settings.rate_limit),
         proxy_headers=proxy_headers,
         metrics=metrics,
+    )
+    rpc_service = A2aService(
+        behind_middleware(RpcApp(bindings)),
+        proxy_headers=proxy_headers,
+        host=urlsplit(settings.platform_url).netloc,
+        max_calls_per_client=settings.max_connections_per_address,
+    )
+    return Gateway(
+        app=behind_middleware(WebSocketApp(authenticator, readers, metrics, fallback=messages)),
+        rpc_service=rpc_service,
+        end_subscriptions=feed.end_subscriptions,
     )
 
 
@@ -214,7 +232,11 @@ def build_routes(
         *ModelRoutes(channels.registry).list_routes(),
         *BudgetRoutes(channels.registry).list_routes(),
         *CardRoutes(
-            channels.registry, guard=card_guard, bearer_needed=not settings.is_open, signer=signer
+            channels.registry,
+            guard=card_guard,
+            bearer_needed=not settings.is_open,
+            signer=signer,
+            grpc_url=settings.shown_grpc_url,
         ).list_routes(),
     ]
 

@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from gateway.agent_cards import GrpcAddress
+
 MAX_CACHED_BYTES = 8 * 1024 * 1024
 """Bytes of all cards that are kept."""
 
@@ -15,6 +17,7 @@ class CardKey:
     """The digest of the stored card."""
     url: str
     is_current: bool
+    grpc: GrpcAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from starlette.types import Scope
 
 from gateway import extended_card
+from gateway.agent_cards import GrpcAddress
 from gateway.extended_card import Reply, Sign
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 
@@ -12,11 +13,14 @@ from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 class CardRewriter:
     """Puts the address, security and signatures of the plane into extended cards."""
 
-    def __init__(self, *, base_url: Callable[[Scope], str], bearer_needed: bool, sign: Sign | None) -> None:
-        """`base_url` returns the public address of the plane."""
+    def __init__(
+        self, *, base_url: Callable[[Scope], str], bearer_needed: bool, sign: Sign | None, grpc_url: str = ""
+    ) -> None:
+        """`base_url` returns the public address of the plane; `grpc_url` is that of its gRPC binding, if it has one."""
         self._base_url = base_url
         self._bearer_needed = bearer_needed
         self._sign = sign
+        self._grpc_url = grpc_url
 
     def rewrite(
         self, scope: Scope, workspace_id: str, message: bytes, head: pb.ReplyHead, *, version: str
@@ -34,6 +38,7 @@ class CardRewriter:
             url=f"{self._base_url(scope)}/workspaces/{workspace_id}/a2a",
             bearer_needed=self._bearer_needed,
             sign=self._sign,
+            grpc=GrpcAddress(self._grpc_url, workspace_id) if self._grpc_url else None,
         )
         return pb.ReplyHead(
             status=rewritten.status,

@@ -46,7 +46,14 @@ def may_hold_card(request: bytes) -> bool:
 
 
 def rewrite_reply(
-    request: bytes, reply: Reply, *, version: str, url: str, bearer_needed: bool, sign: Sign | None = None
+    request: bytes,
+    reply: Reply,
+    *,
+    version: str,
+    url: str,
+    bearer_needed: bool,
+    sign: Sign | None = None,
+    grpc: agent_cards.GrpcAddress | None = None,
 ) -> Reply:
     """Return a reply whose card has the addresses and security of the plane; an error of the agent is unchanged.
 
@@ -60,7 +67,7 @@ def rewrite_reply(
         return _refuse(request, reply, failure, dialect)
     if parsed is None:
         return reply
-    shown = RENDERERS[dialect](parsed["result"], url=url, bearer_needed=bearer_needed)
+    shown = RENDERERS[dialect](parsed["result"], url=url, bearer_needed=bearer_needed, grpc=grpc)
     envelope = {name: parsed[name] for name in ("jsonrpc", "id") if name in parsed}
     result = shown if sign is None else sign(shown)
     return _replace_body(reply, reply.status, encode_json({**envelope, "result": result}))

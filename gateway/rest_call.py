@@ -1,4 +1,4 @@
-"""Converts one call of the HTTP+JSON binding: its request for the proxy, and the reply for its client."""
+"""Converts one call of a binding other than JSON-RPC: its request for the proxy, and the reply as HTTP+JSON."""
 
 from collections.abc import Callable, Mapping
 from uuid import uuid4
@@ -47,6 +47,9 @@ REPLACED_HEADERS = frozenset({"content-type", "content-length", "content-encodin
 RewriteCard = Callable[[pb.ReplyHead], pb.ReplyHead]
 """Returns the JSON-RPC answer whose card leads to the plane."""
 
+ReadRequest = Callable[[bytes], JsonObject]
+"""Returns the JSON-RPC request of 1.0 for the body of a request; raises `ConversionFailed` or `InvalidJson`."""
+
 
 class RestCall:
     """A call of the binding, and what the client has received of its reply."""
@@ -54,12 +57,11 @@ class RestCall:
     takes_whole_answers = True
 
     def __init__(
-        self, target: Target, *, version: str, query: str, memory: EventMemory, rewrite_card: RewriteCard
+        self, target: Target, *, read_request: ReadRequest, memory: EventMemory, rewrite_card: RewriteCard
     ) -> None:
-        """`version` is the A2A-Version header, and `memory` is shared by all calls."""
+        """`memory` is shared by all calls."""
         self._target = target
-        self._version = version
-        self._query = query
+        self._read_request = read_request
         self._memory = memory
         self._rewrite_card = rewrite_card
         self._context_id = ""
@@ -133,17 +135,12 @@ class RestCall:
         return _render_event(streams.render_error_event(streams.INTERRUPTION, self._target.dialect))
 
     def _convert_body(self, body: bytes) -> bytes:
-        target = self._target
         try:
-            check_version(target, header=self._version, query=self._query)
-            value = strict_json.parse(body) if body.strip() else None
-            request = read_request(
-                target, query=self._query, body=value, request_id=str(uuid4()), entropy=uuid4().bytes
-            )
+            request = self._read_request(body)
         except strict_json.InvalidJson as error:
             raise _refuse(PARSE_ERROR, _describe_invalid(error)) from None
         except ConversionFailed as failure:
-            raise _refuse(failure.code, failure.text) from None
+            raise refuse_conversion(failure) from None
         self._context_id = _find_context_id(request)
         converted = encode_json(request)
         if len(converted) > MAX_MESSAGE_BYTES:
@@ -172,6 +169,21 @@ class RestCall:
         self.is_over = True
         error = {"code": INVALID_AGENT_RESPONSE, "message": text}
         return _render_event(streams.render_error_event(error, self._target.dialect))
+
+
+def read_http_request(body: bytes, *, target: Target, version: str, query: str) -> JsonObject:
+    """Return the JSON-RPC request for an HTTP request; raises `ConversionFailed` or `InvalidJson`.
+
+    `version` is the A2A-Version header.
+    """
+    check_version(target, header=version, query=query)
+    value = strict_json.parse(body) if body.strip() else None
+    return read_request(target, query=query, body=value, request_id=str(uuid4()), entropy=uuid4().bytes)
+
+
+def refuse_conversion(failure: ConversionFailed) -> ServiceError:
+    """Return the refusal of a request that cannot be converted."""
+    return _refuse(failure.code, failure.text)
 
 
 _STREAM_HEADERS: RawHeaders = [(b"content-type", EVENT_STREAM.encode()), *STREAM_HEADERS]

@@ -1,14 +1,16 @@
-"""Serves the gateway over HTTP: binds the port first and drains requests at the end."""
+"""Serves the gateway over HTTP and gRPC: binds the port first and drains requests at the end."""
 
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
+import grpc
 import structlog
 
+from gateway.a2a_grpc.server import bind_server, run_server
 from gateway.app import Gateway, start_gateway
 from gateway.settings import Settings
 from molecule_http.limits import ConnectionLimits
@@ -35,11 +37,18 @@ async def run_gateway(settings: Settings) -> AsyncIterator[str]:
     Raises `InvalidSettings` if the address is in use. If a background task fails, the block is cancelled and the error
     raised.
     """
-    with _bind_socket(settings.host, settings.port) as listener:
-        async with start_gateway(settings) as gateway, _run_http_server(gateway, settings, listener):
-            url = _format_url(listener)
-            log.info("serving", address=url)
-            yield url
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(_bind_socket(settings.host, settings.port))
+        rpc_server = await _bind_rpc_server(stack, settings)
+        gateway = await stack.enter_async_context(start_gateway(settings))
+        await stack.enter_async_context(_run_http_server(gateway, settings, listener))
+        if rpc_server is not None:
+            await stack.enter_async_context(
+                run_server(rpc_server, gateway.rpc_service, shutdown_seconds=SHUTDOWN_TIMEOUT_SECONDS)
+            )
+        url = _format_url(listener)
+        log.info("serving", address=url, grpc=settings.grpc_listen)
+        yield url
     log.info("stopped")
 
 
@@ -63,6 +72,14 @@ async def _run_http_server(gateway: Gateway, settings: Settings, listener: socke
         finally:
             gateway.end_subscriptions()
             server.should_exit = True
+
+
+async def _bind_rpc_server(stack: AsyncExitStack, settings: Settings) -> grpc.aio.Server | None:
+    """Return the server of the gRPC binding, which has its address; `None` if the settings ask for none."""
+    if not settings.grpc_listen:
+        return None
+    server, _ = await stack.enter_async_context(bind_server(settings.grpc_listen))
+    return server
 
 
 @contextmanager

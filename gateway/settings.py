@@ -1,5 +1,6 @@
 """Settings of the gateway, from environment variables."""
 
+import re
 from enum import StrEnum
 from hashlib import sha256
 from ipaddress import ip_address
@@ -51,6 +52,17 @@ def _check_hosts(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _check_host_and_port(text: str) -> str:
+    if text and (_PORT.search(text) is None or parse_host(text) is None):
+        raise ValueError(f'must be a host and a port such as 0.0.0.0:50051 (got "{text}")')
+    return text
+
+
+_PORT = re.compile(r":[0-9]{1,5}$")
+
+HostAndPort = Annotated[str, AfterValidator(_check_host_and_port)]
+"""A host and a port; or empty."""
+
 Origins = Annotated[Texts, AfterValidator(_check_origins)]
 """Origins of browser pages, separated by commas."""
 
@@ -74,6 +86,12 @@ class Settings(ChassisSettings):
 
     bind_host: str = Field(default="", validation_alias="BIND_HOST")
     """Address to listen on; unset: 0.0.0.0, in development 127.0.0.1."""
+
+    grpc_listen: HostAndPort = ""
+    """Address for the gRPC binding of A2A, `host:port`; unset: there is none. Like HTTP it has no TLS."""
+
+    grpc_url: HostAndPort = ""
+    """Public address of the gRPC binding in cards, `host:port`; unset: none, in development GATEWAY_GRPC_LISTEN."""
 
     admin_token: SecretStr | None = Field(default=None, validation_alias="ADMIN_TOKEN")
     """Bearer of the operator. Auth compares it; the gateway only where an operator must see what auth cannot answer."""
@@ -139,7 +157,16 @@ class Settings(ChassisSettings):
             require_strong_secret("METRICS_TOKEN", self.metrics_token)
         if self.mode is Mode.DEVELOPMENT and not _is_loopback(self.host):
             raise ValueError(f"MOLECULE_ENV=development may only bind a loopback address (got {self.host})")
+        if self.mode is Mode.DEVELOPMENT and self.grpc_listen and not _is_loopback(parse_host(self.grpc_listen) or ""):
+            raise ValueError(f"MOLECULE_ENV=development may only bind a loopback address (got {self.grpc_listen})")
         return self
+
+    @property
+    def shown_grpc_url(self) -> str:
+        """The address of the gRPC binding in agent cards; empty if they do not offer it."""
+        if not self.grpc_listen:
+            return ""
+        return self.grpc_url or (self.grpc_listen if self.mode is Mode.DEVELOPMENT else "")
 
     @property
     def host(self) -> str:

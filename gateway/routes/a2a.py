@@ -42,15 +42,16 @@ class MessageApp:
         base_url: Callable[[Scope], str],
         bearer_needed: bool,
         sign_card: Sign | None = None,
+        grpc_url: str = "",
     ) -> None:
         """`base_url` returns the public address of the plane; extended cards say whether a bearer is needed.
 
-        `sign_card` signs extended cards.
+        `sign_card` signs extended cards. They offer the gRPC binding at `grpc_url`, if there is one.
         """
         self._callers = callers
         self._exchanges = exchanges
         self._fallback = fallback
-        self._cards = CardRewriter(base_url=base_url, bearer_needed=bearer_needed, sign=sign_card)
+        self._cards = CardRewriter(base_url=base_url, bearer_needed=bearer_needed, sign=sign_card, grpc_url=grpc_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -1,5 +1,6 @@
 """Serves the HTTP+JSON binding of A2A 1.0 and 0.3, on the same calls to the proxy as messages by JSON-RPC."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +19,7 @@ from gateway.message_reply import MessageResponse
 from gateway.message_request import admit_message, find_header, parse_target_id
 from gateway.message_timing import RAW_REST_PATH, render_timing
 from gateway.middleware import ROUTE_KEY
-from gateway.rest_call import CARD_REQUEST, RestCall
+from gateway.rest_call import CARD_REQUEST, ReadRequest, RestCall, read_http_request
 from gateway.routing import list_allowed_methods
 from molecule_a2a.model import Dialect
 from molecule_a2a.rest import refusals, routes
@@ -42,15 +43,16 @@ class RestApp:
         base_url: Callable[[Scope], str],
         bearer_needed: bool,
         sign_card: Sign | None = None,
+        grpc_url: str = "",
     ) -> None:
         """`base_url` returns the public address of the plane; extended cards say whether a bearer is needed.
 
-        `sign_card` signs extended cards.
+        `sign_card` signs extended cards. They offer the gRPC binding at `grpc_url`, if there is one.
         """
         self._callers = callers
         self._exchanges = exchanges
         self._fallback = fallback
-        self._cards = CardRewriter(base_url=base_url, bearer_needed=bearer_needed, sign=sign_card)
+        self._cards = CardRewriter(base_url=base_url, bearer_needed=bearer_needed, sign=sign_card, grpc_url=grpc_url)
         self._memory = EventMemory()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,14 +72,34 @@ class RestApp:
         scope[ROUTE_KEY] = REST_ROUTE + routes.find_template(method, target)
         if method == "HEAD":
             send = _end_after_head(send)
-        await self._forward(scope, receive, send, workspace_id, target)
+        await self.forward(
+            scope,
+            receive,
+            send,
+            workspace_id=workspace_id,
+            target=target,
+            read_request=partial(
+                read_http_request,
+                target=target,
+                version=find_header(scope["headers"], b"a2a-version"),
+                query=scope["query_string"].decode("latin-1"),
+            ),
+        )
 
-    async def _forward(self, scope: Scope, receive: Receive, send: Send, workspace_id: str, target: Target) -> None:
-        """Answer one call."""
+    async def forward(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        workspace_id: str,
+        target: Target,
+        read_request: ReadRequest,
+    ) -> None:
+        """Answer one call; if this is cancelled, the call is cancelled, too."""
         call = RestCall(
             target,
-            version=find_header(scope["headers"], b"a2a-version"),
-            query=scope["query_string"].decode("latin-1"),
+            read_request=read_request,
             memory=self._memory,
             rewrite_card=partial(self._rewrite_card, scope, workspace_id),
         )
@@ -95,6 +117,9 @@ class RestApp:
             exchange_call = await self._exchanges.open(request.opening)
             try:
                 await response.converse(request, exchange_call)
+            except asyncio.CancelledError:
+                exchange_call.cancel()
+                raise
             finally:
                 exchange_call.close()
         except ServiceError as error:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from starlette.responses import Response
 
 from gateway import agent_cards
+from gateway.agent_cards import GrpcAddress
 from gateway.card_cache import CardCache, CardKey, RenderedCard
 from gateway.card_signing import CardSigner
 from gateway.guards import ANY, Guard
@@ -32,9 +33,17 @@ class CardRoutes:
     """Routes to the registry; the cards lead to the plane instead of the agent."""
 
     def __init__(
-        self, registry: ServiceChannel, *, guard: Guard | None, bearer_needed: bool, signer: CardSigner | None = None
+        self,
+        registry: ServiceChannel,
+        *,
+        guard: Guard | None,
+        bearer_needed: bool,
+        signer: CardSigner | None = None,
+        grpc_url: str = "",
     ) -> None:
+        """`grpc_url` is the public address of the gRPC binding, or empty."""
         self._signer = signer
+        self._grpc_url = grpc_url
         self._registry = registry
         self._stub = rpc.RegistryServiceStub(registry.channel)
         self._guard = guard
@@ -100,6 +109,7 @@ class CardRoutes:
             hashlib.sha256(card).digest(),
             f"{call.base_url}/workspaces/{call.workspace_id}/a2a",
             agent_cards.accepts_current_only(call.headers.get("a2a-version") or call.query.get("A2A-Version", "")),
+            GrpcAddress(self._grpc_url, call.workspace_id) if self._grpc_url else None,
         )
         rendered = self._cache.find(key)
         if rendered is None:
@@ -110,7 +120,8 @@ class CardRoutes:
     def _render(self, key: CardKey, card: bytes) -> RenderedCard:
         parsed = parse_stored(card)
         form = agent_cards.render_current_card if key.is_current else agent_cards.render_hybrid_card
-        shown = form(parsed if isinstance(parsed, dict) else {}, url=key.url, bearer_needed=self._bearer_needed)
+        card_of_agent = parsed if isinstance(parsed, dict) else {}
+        shown = form(card_of_agent, url=key.url, bearer_needed=self._bearer_needed, grpc=key.grpc)
         unsigned = encode_json(shown)  # a signature is another one each time, though the card is the same
         signed = unsigned if self._signer is None else encode_json(self._signer.sign(shown))
         return RenderedCard(signed, build_etag(unsigned))

@@ -34,6 +34,7 @@ from services.a2a_proxy.model import (
     WorkspaceId,
 )
 from services.a2a_proxy.outcome import BODYLESS_STATUSES
+from services.a2a_proxy.rpc_requests import RpcConnectionError, RpcRequests, RpcResponse
 from services.a2a_proxy.timeouts import DispatchTimeout
 from services.chassis import addresses
 from services.chassis.addresses import AddressRules
@@ -101,7 +102,7 @@ ANSWER_RESERVATIONS_BYTES = (16 * 1024, 128 * 1024, 1024 * 1024, 8 * 1024 * 1024
 """The sizes for which room is reserved while an answer of unknown length grows; for the first it is not needed."""
 
 
-_Response: TypeAlias = aiohttp.ClientResponse | DirectResponse
+_Response: TypeAlias = aiohttp.ClientResponse | DirectResponse | RpcResponse
 
 
 class AnswerForm(Enum):
@@ -136,6 +137,8 @@ class Dispatch:
     inbound_secret: str | None = field(default=None, repr=False)
     """Sent as the bearer, to the address of this dispatch only."""
     method: str = "POST"
+    rpc: str = ""
+    """The operation for an agent of gRPC; `body` has its params."""
     source: AsyncIterable[bytes] | None = None
     """Sent instead of `body`, piece by piece; an error that it raises breaks the request off."""
     answer_form: AnswerForm = AnswerForm.MESSAGE
@@ -162,6 +165,7 @@ class AgentClient:
         self._resolver = resolver
         self._rules = rules
         self._may_be_resolved = lru_cache(MAX_KNOWN_ADDRESSES)(partial(_may_be_resolved, rules=rules))
+        self._connect_seconds = connect_timeout_seconds
         self._connect_timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_seconds)
         self._sessions = AsyncExitStack()
         self.dispatches = DispatchesInProgress(max_per_target=max_dispatches_per_target)
@@ -258,6 +262,8 @@ class AgentClient:
         headers, url = dispatch.headers, _parse_url(dispatch.push.address)
         if dispatch.inbound_secret is not None:
             headers = {**headers, "authorization": f"Bearer {dispatch.inbound_secret}"}
+        if dispatch.rpc:
+            return await pool.rpcs.call(url, dispatch.rpc, headers, dispatch.body)
         if dispatch.method == "POST" and dispatch.source is None and len(dispatch.body) <= MAX_DIRECT_BYTES:
             return await pool.direct.post(url, headers, dispatch.body)
         return await pool.session.request(
@@ -299,15 +305,17 @@ class AgentClient:
             skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
             **PARSER_LIMITS,
         ) as session:
-            yield _Pool(session, DirectRequests(session, **PARSER_LIMITS))
+            rpcs = RpcRequests(resolver, connect_seconds=self._connect_seconds, max_answer_bytes=MAX_ANSWER_BYTES)
+            yield _Pool(session, DirectRequests(session, **PARSER_LIMITS), rpcs)
 
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """A pool of connections, and the two ways to send a request over them."""
+    """A pool of connections, and the two ways to send a request over them; and requests by gRPC to the same hosts."""
 
     session: aiohttp.ClientSession
     direct: DirectRequests
+    rpcs: RpcRequests
 
 
 class ForbiddenHostError(Exception):
@@ -444,7 +452,7 @@ def _may_be_resolved(address: str, rules: AddressRules) -> bool:
 def _describe_failure(error: Exception) -> DispatchFailure:
     """Return what an error of the HTTP client means."""
     match error:
-        case aiohttp.ClientConnectorError() | aiohttp.ClientSSLError():
+        case aiohttp.ClientConnectorError() | aiohttp.ClientSSLError() | RpcConnectionError():
             return DispatchFailure(Fault.CONNECT_FAILED, SendState.NOT_SENT)
         case ForbiddenHostError() | ValueError():
             return DispatchFailure(Fault.ADDRESS_REFUSED, SendState.NOT_SENT)

@@ -14,7 +14,7 @@ from molecule_a2a.rest.agent_answers import read_answer, read_event
 from molecule_a2a.rest.agent_requests import build_agent_request
 from molecule_a2a.rest.model import AgentRequest, RestEvent
 from molecule_a2a.streams import StreamStep, convert_frame
-from services.a2a_proxy.dispatch_plan import JSONRPC, DispatchPlan
+from services.a2a_proxy.dispatch_plan import GRPC, JSONRPC, REST, DispatchPlan
 from services.a2a_proxy.model import Answer, Push
 from services.chassis import strict_json
 
@@ -40,6 +40,8 @@ class ConvertedMessage:
     """The id of the JSON-RPC request, for errors that the plane finds in the answer."""
     rest: AgentRequest | None = None
     """What the agent is asked by HTTP+JSON; `None` for an agent of JSON-RPC."""
+    rpc: str = ""
+    """The operation of an agent of gRPC, whose params are the body. Its answers are those of HTTP+JSON."""
 
 
 def convert_message(body: bytes, plan: DispatchPlan, *, entropy: bytes) -> ConvertedMessage | Answer:
@@ -48,7 +50,7 @@ def convert_message(body: bytes, plan: DispatchPlan, *, entropy: bytes) -> Conve
     The body is the complete request of a known method; `entropy` are 16 bytes.
     """
     request = strict_json.parse(body)
-    convert = _build_rpc_message if plan.binding == JSONRPC else _build_rest_message
+    convert = _BUILDERS[plan.binding]
     try:
         return convert(request, plan, entropy)
     except ConversionFailed as failure:
@@ -158,6 +160,21 @@ def _build_rest_message(request: JsonObject, plan: DispatchPlan, entropy: bytes)
         request_id=rest.request_id,
         rest=rest,
     )
+
+
+def _build_grpc_message(request: JsonObject, plan: DispatchPlan, entropy: bytes) -> ConvertedMessage:
+    message = _build_rest_message(request, plan, entropy)
+    converted = convert_request(_add_tenant(request, plan), caller=plan.caller, agent=plan.agent, entropy=entropy)
+    return replace(
+        message,
+        body=strict_json.dump(converted.request.get("params") or {}),
+        push=plan.push,
+        method="POST",
+        rpc=str(converted.request.get("method")),
+    )
+
+
+_BUILDERS = {JSONRPC: _build_rpc_message, REST: _build_rest_message, GRPC: _build_grpc_message}
 
 
 def _convert_rest_answer(answer: Answer, message: ConvertedMessage, rest: AgentRequest) -> Answer:

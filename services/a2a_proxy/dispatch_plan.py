@@ -11,8 +11,9 @@ from services.a2a_proxy.model import AgentInterface, Push, Route
 
 JSONRPC = "JSONRPC"
 REST = "HTTP+JSON"
+GRPC = "GRPC"
 
-BINDINGS = (JSONRPC, REST)
+BINDINGS = (JSONRPC, REST, GRPC)
 """The bindings in which agents are reached, the preferred one first."""
 
 MAX_KNOWN_PLANS = 4096
@@ -61,13 +62,14 @@ def plan_dispatch(route: Route, push: Push, *, method: str, version: str) -> Dis
 @lru_cache(MAX_KNOWN_PLANS)
 def _plan(interfaces: tuple[AgentInterface, ...], push: Push, known: Method, method: str, version: str) -> DispatchPlan:
     caller = (find_dialect(version) if version else None) or known.dialect
-    dialable = [one for one in interfaces if one.binding in BINDINGS and find_dialect(one.version) is not None]
+    dialable = [one for one in interfaces if _is_dialable(one)]
     interface = _choose_interface(dialable, known.dialect)
     if interface is None:
         agent, address, has_own_authority = known.dialect, push, False
     else:
         agent = find_dialect(interface.version) or known.dialect
-        address, has_own_authority = _choose_address(dialable, push, interface)
+        peers = [one for one in dialable if (one.binding == GRPC) is (interface.binding == GRPC)]
+        address, has_own_authority = _choose_address(peers, push, interface)
     binding = JSONRPC if interface is None else interface.binding
     is_forwarded = binding == JSONRPC and agent is known.dialect
     return DispatchPlan(
@@ -82,6 +84,14 @@ def _plan(interfaces: tuple[AgentInterface, ...], push: Push, known: Method, met
     )
 
 
+def _is_dialable(interface: AgentInterface) -> bool:
+    """Whether the plane speaks what an interface offers. gRPC it speaks in 1.0 only."""
+    dialect = find_dialect(interface.version)
+    if interface.binding == GRPC:
+        return dialect is Dialect.CURRENT
+    return interface.binding in BINDINGS and dialect is not None
+
+
 def _choose_interface(dialable: list[AgentInterface], dialect: Dialect) -> AgentInterface | None:
     """Return the interface that needs the least conversion, of equal ones the first; `None` without any."""
 
@@ -91,15 +101,16 @@ def _choose_interface(dialable: list[AgentInterface], dialect: Dialect) -> Agent
     return min(dialable, key=measure, default=None)
 
 
-def _choose_address(dialable: list[AgentInterface], push: Push, interface: AgentInterface) -> tuple[Push, bool]:
+def _choose_address(peers: list[AgentInterface], push: Push, interface: AgentInterface) -> tuple[Push, bool]:
     """Return the address of an interface, and whether it has an authority of its own.
 
+    `peers` are the interfaces of HTTP, or those of gRPC, which usually have a port of their own.
     The address of the agent stands for the interface that names it, else for the first one. Another interface with the
     same authority as that one is at its own path there; one with another authority is at its own address, which the
     agent chose, so that it is checked.
     """
-    named = (one for one in dialable if one.url.rstrip("/") == push.address.rstrip("/"))
-    stated = next(named, dialable[0])
+    named = (one for one in peers if one.url.rstrip("/") == push.address.rstrip("/"))
+    stated = next(named, peers[0])
     if interface.url == stated.url:
         return push, False
     own, other, base = _split(interface.url), _split(stated.url), _split(push.address)

@@ -143,6 +143,7 @@ class Sender:
             target=route.workspace_id,
             push=plan.push if converted is None else converted.push,
             method="POST" if converted is None else converted.method,
+            rpc="" if converted is None else converted.rpc,
             body=outgoing.body if converted is None else converted.body,
             headers=_set_version(outgoing.headers, plan.version),
             idle=route.idle_timeout or self._idle_timeout,

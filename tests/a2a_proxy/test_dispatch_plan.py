@@ -63,9 +63,22 @@ def test_an_agent_that_serves_the_dialect_or_says_nothing_receives_the_request_u
     assert not plan(*interfaces, method=method).is_converted
 
 
-@pytest.mark.parametrize("interface", [offers("1.0", binding="GRPC"), offers("2.0"), offers("x")])
+@pytest.mark.parametrize(
+    "interface", [offers("0.3", binding="GRPC"), offers("1.0", binding="OTHER"), offers("2.0"), offers("x")]
+)
 def test_an_interface_that_cannot_be_used_counts_as_none(interface):
     assert not plan(interface).is_converted
+
+
+def test_grpc_is_the_last_choice_and_leaves_the_address_of_the_others_alone():
+    rpc = offers("1.0", "http://agent.test:50051", binding="GRPC", tenant="t")
+    found = plan(rpc, method="GetTask")
+    assert (found.binding, found.push, found.agent, found.version, found.tenant) == (
+        *("GRPC", PUSH, Dialect.CURRENT, "1.0", "t"),
+    )
+    for binding in ("JSONRPC", "HTTP+JSON"):
+        found = plan(rpc, offers("0.3", "http://agent.test:8000/a2a", binding=binding), method="GetTask")
+        assert (found.binding, found.push, found.has_own_authority) == (binding, PUSH, False)
 
 
 def test_a_method_that_a2a_does_not_have_is_never_converted():
@@ -113,7 +126,9 @@ def test_the_tenant_is_the_one_of_the_chosen_interface():
 
 @given(
     st.lists(
-        st.builds(AgentInterface, url=st.text(), binding=st.sampled_from(["JSONRPC", "GRPC"]), version=st.text()),
+        st.builds(
+            AgentInterface, url=st.text(), binding=st.sampled_from(["JSONRPC", "HTTP+JSON", "GRPC"]), version=st.text()
+        ),
         max_size=4,
     ),
     st.sampled_from(["message/send", "GetTask", "vendor"]),

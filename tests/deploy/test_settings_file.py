@@ -88,6 +88,8 @@ EXAMPLES = {
     "MOLECULE_URL": "http://plane.example:8080",
     "MOLECULE_TOKEN": "a-token",
     "PORT": "8080",
+    "GATEWAY_GRPC_LISTEN": "0.0.0.0:50051",
+    "GATEWAY_GRPC_URL": "grpc.plane.example:443",
 }
 """A value in the documented form for each setting whose default is empty."""
 
@@ -140,7 +142,7 @@ def give_example(name, default, files):
         return {f"{prefix}_{part}": files() for part in ("CERT", "KEY", "CA")}
     if name in PATHS_OF_FILES:
         return {name: files()}
-    if name.endswith(("_LISTEN", "_TARGETS")):
+    if name.endswith(("_LISTEN", "_TARGETS")) and name not in EXAMPLES:
         return {name: "unix:/somewhere"}
     return {name: default or EXAMPLES[name]}
 

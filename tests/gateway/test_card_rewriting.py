@@ -6,7 +6,7 @@ import pytest
 
 from gateway.card_rewriting import CardRewriter
 from gateway.event_memory import EventMemory
-from gateway.rest_call import CARD_REQUEST, RestCall
+from gateway.rest_call import CARD_REQUEST, RestCall, read_http_request
 from molecule_a2a.rest import routes
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 
@@ -30,10 +30,10 @@ def rewrite(given, *, message=CARD_REQUEST, version="", sign=None):
 
 async def render(path, given):
     """Return the response of the HTTP+JSON binding."""
+    target = routes.find_targets(path)["GET"]
     call = RestCall(
-        routes.find_targets(path)["GET"],
-        version="",
-        query="",
+        target,
+        read_request=partial(read_http_request, target=target, version="", query=""),
         memory=EventMemory(),
         rewrite_card=partial(rewriter().rewrite, SCOPE, "w", CARD_REQUEST, version="1.0"),
     )

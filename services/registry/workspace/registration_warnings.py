@@ -3,13 +3,11 @@
 from services.registry.workspace.interfaces import extract_interfaces
 from services.registry.workspace.model import DeliveryMode
 
-USED_BINDINGS = frozenset({"JSONRPC", "HTTP+JSON"})
-"""The bindings over which the plane sends messages to agents."""
-
-USED_MAJOR_VERSIONS = frozenset({"0", "1"})
+USED_VERSIONS = {"JSONRPC": {"0", "1"}, "HTTP+JSON": {"0", "1"}, "GRPC": {"1"}}
+"""The major versions of each binding over which the plane sends messages to agents."""
 
 UNUSED_CARD = (
-    f"the agent card names no interface that the plane can use: {', '.join(sorted(USED_BINDINGS))} of A2A 0.2 to 1.x; "
+    "the agent card names no interface that the plane can use: HTTP+JSON, JSONRPC of A2A 0.2 to 1.x, or GRPC of 1.x; "
     "messages are sent to the url as JSON-RPC"
 )
 
@@ -32,5 +30,5 @@ def _is_usable(card: object) -> bool:
     """Whether a card names an interface that the plane can use, or none at all: then the URL is one."""
     interfaces = extract_interfaces(card)
     return not interfaces or any(
-        one.binding in USED_BINDINGS and one.version.partition(".")[0] in USED_MAJOR_VERSIONS for one in interfaces
+        one.version.partition(".")[0] in USED_VERSIONS.get(one.binding, ()) for one in interfaces
     )

@@ -197,7 +197,7 @@ async def test_configs_that_replace_each_other_at_the_same_time_leave_one(store,
     assert await count(engine) == 50
 
 
-@pytest.mark.parametrize("purged", [TARGET, OWNER])
+@pytest.mark.parametrize("purged", [TARGET, OWNER], ids=["target", "owner"])
 async def test_a_purged_workspace_leaves_no_targets(store, engine, purged):
     await add(store)
     await add(store, target_id=OTHER, owner_id=None)

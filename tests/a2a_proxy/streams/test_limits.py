@@ -174,7 +174,7 @@ async def test_the_oldest_recordings_are_erased_beyond_the_limit_on_all(proxy, g
     assert (await newer.resume()).head.status == 200
 
 
-@pytest.mark.parametrize("purged", [TARGET, CALLER])
+@pytest.mark.parametrize("purged", [TARGET, CALLER], ids=["target", "caller"])
 async def test_a_purge_erases_the_recordings_of_both_sides(proxy, gateway, agent, store, purged):
     await record(proxy, gateway, identity=A_WORKSPACE)
     await StreamRetention(store, age=timedelta(hours=1), max_bytes=10**9).purge(WorkspaceId(purged))

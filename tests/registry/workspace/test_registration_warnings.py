@@ -29,9 +29,13 @@ def interface(binding, version="1.0"):
         ({"supportedInterfaces": [interface("JSONRPC", "")]}, ()),
         ({"supportedInterfaces": [interface("JSONRPC", "1")]}, ()),
         ({"supportedInterfaces": [interface("JSONRPC", "2.0")]}, (UNUSED_CARD,)),
-        ({"supportedInterfaces": [interface("GRPC"), interface("https://bindings.example/own")]}, (UNUSED_CARD,)),
+        (
+            {"supportedInterfaces": [interface("GRPC", "0.3"), interface("https://bindings.example/own")]},
+            (UNUSED_CARD,),
+        ),
         ({"supportedInterfaces": [interface("GRPC"), interface("JSONRPC")]}, ()),
-        ({"supported_interfaces": [{"url": URL, "protocol_binding": "GRPC"}]}, (UNUSED_CARD,)),
+        ({"supported_interfaces": [{"url": URL, "protocol_binding": "OTHER"}]}, (UNUSED_CARD,)),
+        ({"supported_interfaces": [{"url": URL, "protocol_binding": "GRPC"}]}, ()),
     ],
 )
 def test_an_agent_is_told_that_its_card_names_nothing_that_the_plane_can_use(card, warnings):
