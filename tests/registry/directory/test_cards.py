@@ -43,9 +43,9 @@ async def _card_time(registry, workspace):
 
 async def test_an_agent_is_told_what_of_its_new_card_the_plane_cannot_use(registry):
     workspace = await registry.online()
-    grpc_only = {"supportedInterfaces": [{"url": "http://127.0.0.1:9", "protocolBinding": "GRPC"}]}
+    unknown_only = {"supportedInterfaces": [{"url": "http://127.0.0.1:9", "protocolBinding": "MQTT"}]}
 
-    warned = await registry.cards.update(agent(workspace.id), workspace.id, json.dumps(grpc_only).encode())
+    warned = await registry.cards.update(agent(workspace.id), workspace.id, json.dumps(unknown_only).encode())
 
     assert warned.warnings == (UNUSED_CARD,)
     assert (await registry.cards.update(agent(workspace.id), workspace.id, b"{}")).warnings == ()

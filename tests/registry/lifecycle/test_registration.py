@@ -51,10 +51,10 @@ async def test_a_register_brings_a_workspace_online_and_returns_missing_credenti
 async def test_an_agent_is_told_what_of_its_registration_the_plane_cannot_use(registry):
     made = await registry.create()
     caller = agent(made.id)
-    grpc_only = b'{"supportedInterfaces": [{"url": "http://127.0.0.1:9", "protocolBinding": "GRPC"}]}'
+    unknown_only = b'{"supportedInterfaces": [{"url": "http://127.0.0.1:9", "protocolBinding": "MQTT"}]}'
 
     usable = await registry.registration.register(caller, made.id, RegistrationRequest(card=CARD, url=HERE))
-    unusable = await registry.registration.register(caller, made.id, RegistrationRequest(card=grpc_only, url=HERE))
+    unusable = await registry.registration.register(caller, made.id, RegistrationRequest(card=unknown_only, url=HERE))
     polling = await registry.registration.register(
         caller, made.id, RegistrationRequest(card=CARD, url=HERE, delivery_mode=DeliveryMode.POLL)
     )
