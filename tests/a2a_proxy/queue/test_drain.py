@@ -91,6 +91,7 @@ async def test_the_time_that_a_busy_agent_names_is_kept(proxy, sender):
 async def test_the_heartbeat_that_shows_room_delivers_by_priority_and_then_in_order(proxy, sender):
     async with serve_agent(WorkingAgent()) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
+        await eventually(lambda: proxy.registry.has_watchers)
         proxy.registry.send_heartbeat(TARGET, active_tasks=1)
         await eventually_busy(sender, agent)
         priorities = {"first": 0, "low": -1, "urgent": 5, "second": 0}
@@ -187,6 +188,7 @@ async def test_a_wake_that_fails_leaves_the_message_queued_with_the_reason(proxy
 async def test_a_target_that_is_hibernated_while_its_messages_wait_for_a_slot_is_woken(proxy, sender):
     async with serve_agent(WorkingAgent()) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
+        await eventually(lambda: proxy.registry.has_watchers)
         proxy.registry.send_heartbeat(TARGET, active_tasks=1)
         await eventually_busy(sender, agent)
         id_ = await sender.queue("m")
