@@ -38,7 +38,7 @@ class EventReader:
         events = []
         begin = 0
         while (end := self._waiting.find(b"\n\n", max(self._searched - 1, begin))) >= 0:
-            event = _parse_event(bytes(self._waiting[begin:end]))
+            event = parse_event(bytes(self._waiting[begin:end]))
             if event is not None:
                 events.append(event)
             begin = self._searched = end + 2
@@ -55,7 +55,17 @@ class EventReader:
             self._ends_with_return = False
         if piece:
             self._ends_with_return = piece.endswith(b"\r")
-        return _LINE_END.sub(b"\n", piece) if b"\r" in piece else piece
+        return _normalize_lines(piece)
+
+
+def parse_event(text: bytes) -> StreamEvent | None:
+    """Return the event of a text with one event, whatever ends its lines; `None` for no lines."""
+    lines = [line for line in _normalize_lines(text).split(b"\n") if line]
+    if not lines:
+        return None
+    data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
+    others = tuple(line for line in lines if not line.startswith(b"data:") and line != b"data")
+    return StreamEvent(b"\n".join(data) if data else None, others)
 
 
 def render_event(data: bytes | None, other_lines: tuple[bytes, ...] = ()) -> bytes:
@@ -67,11 +77,5 @@ def render_event(data: bytes | None, other_lines: tuple[bytes, ...] = ()) -> byt
 _LINE_END = re.compile(rb"\r\n?")
 
 
-def _parse_event(text: bytes) -> StreamEvent | None:
-    """Return an event; `None` for no lines."""
-    lines = [line for line in text.split(b"\n") if line]
-    if not lines:
-        return None
-    data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
-    others = tuple(line for line in lines if not line.startswith(b"data:") and line != b"data")
-    return StreamEvent(b"\n".join(data) if data else None, others)
+def _normalize_lines(text: bytes) -> bytes:
+    return _LINE_END.sub(b"\n", text) if b"\r" in text else text

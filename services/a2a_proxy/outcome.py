@@ -5,6 +5,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import assert_never
 
+from molecule_a2a.event_streams import parse_event
 from services.a2a_proxy.errors import (
     AddressRefused,
     AgentBusy,
@@ -135,10 +136,10 @@ def find_last_event(tail: bytes) -> bytes | None:
     An event ends with an empty line. Without it the event is incomplete, and ignored too.
     """
     *complete, _ = _split_events(tail)
-    for event in reversed(complete):
-        lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
-        if lines:
-            return b"\n".join(lines)
+    for text in reversed(complete):
+        event = parse_event(text)
+        if event is not None and event.data is not None:
+            return event.data
     return None
 
 

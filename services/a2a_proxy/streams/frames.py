@@ -2,6 +2,8 @@
 
 import re
 
+from molecule_a2a.event_streams import parse_event, render_event
+
 END = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 """The end of an event: two ends of lines. A return at the end of what has arrived counts as one."""
 
@@ -66,16 +68,15 @@ def add_id(frame: bytes, event_id: bytes) -> bytes:
 
 def find_data(frame: bytes) -> bytes:
     """Return the data of an event."""
-    lines = _LINE.split(frame)
-    return b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+    event = parse_event(frame)
+    return (None if event is None else event.data) or b""
 
 
 def replace_data(frame: bytes, data: bytes) -> bytes:
     """Return an event with other data on one line, and its other lines."""
-    others = [line for line in _LINE.split(frame) if line and not line.startswith(b"data:") and line != b"data"]
-    return b"\n".join([*others, b"data: " + data]) + b"\n\n"
+    event = parse_event(frame)
+    return render_event(data, () if event is None else event.other_lines)
 
 
-_LINE = re.compile(rb"\r\n|\n|\r")
 _DATA = re.compile(rb"(?:\A|[\r\n])data(?=[:\r\n])")
 _ID = re.compile(rb"(?:\A|[\r\n])id(?=[:\r\n])")

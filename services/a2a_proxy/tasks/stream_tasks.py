@@ -1,32 +1,28 @@
 """Finds the task in the first events of a streamed answer."""
 
+import sys
+
+from molecule_a2a.event_streams import EventReader
 from services.a2a_proxy.answered_tasks import AnsweredTask, find_task
-from services.a2a_proxy.outcome import LINE_END
 
 MAX_SEARCHED_BYTES = 256 * 1024
 """Bytes at the beginning of a stream in which its task is looked for."""
 
 
 class TaskFinder:
-    """Reads the beginning of a stream, chunk by chunk, until an event tells of a task. Each byte is read once."""
+    """Reads the beginning of a stream, chunk by chunk, until an event tells of a task."""
 
     def __init__(self) -> None:
-        self._unread = bytearray()
-        """The event that is not complete yet, with line feeds as its line ends."""
+        self._reader = EventReader(max_event_bytes=sys.maxsize)  # the bytes in all are limited below
         self._bytes = 0
-        self._ends_with_return = False
         self.is_searching = True
         """Whether a further chunk may tell of the task."""
 
     def feed(self, chunk: bytes) -> AnsweredTask | None:
         """Return the task once a complete event tells of it."""
         self._bytes += len(chunk)
-        start = max(len(self._unread) - 1, 0)
-        self._unread += self._normalise(chunk)
-        while (end := self._unread.find(b"\n\n", start)) >= 0:
-            event, start = bytes(self._unread[:end]), 0
-            del self._unread[: end + 2]
-            task = find_task(_join_data(event))
+        for event in self._reader.read(chunk):
+            task = find_task(event.data or b"")
             if task is not None:
                 self._end()
                 return task
@@ -34,17 +30,6 @@ class TaskFinder:
             self._end()
         return None
 
-    def _normalise(self, chunk: bytes) -> bytes:
-        """Return a chunk with line feeds as its line ends; one of two characters may begin in the chunk before."""
-        continued = chunk[1:] if self._ends_with_return and chunk.startswith(b"\n") else chunk
-        self._ends_with_return = chunk.endswith(b"\r") if chunk else self._ends_with_return
-        return LINE_END.sub(b"\n", continued)
-
     def _end(self) -> None:
         self.is_searching = False
-        self._unread.clear()
-
-
-def _join_data(event: bytes) -> bytes:
-    """Return the data of an SSE event."""
-    return b"\n".join(line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:"))
+        self._reader = EventReader(max_event_bytes=0)
