@@ -31,6 +31,7 @@
 | `activity_search`     | searches activity, with a bounded share of the database                |      |
 | `reports`             | takes what agents report: activity, and messages to people             |      |
 | `broadcasts`          | publishes broadcasts to the subscribed gateways                        |      |
+| `watch_list`          | who watches which item, within limits                                  |      |
 | `queue/`              | accepted messages, and their delivery                                  |      |
 | `delegations/`        | tasks that one workspace gives to another                              |      |
 | `schedules/`          | schedules, and the scheduler that fires them                           |      |

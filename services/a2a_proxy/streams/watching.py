@@ -1,14 +1,12 @@
 """Wakes the callers that follow a recording, whichever replica writes it."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
-from services.a2a_proxy.errors import AgentBusy
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.streams.store import StreamStore
+from services.a2a_proxy.watch_list import WatchList
 from services.chassis.errors import Unavailable
 
 READ_INTERVAL = timedelta(milliseconds=100)
@@ -58,11 +56,11 @@ class StreamWatch:
 
     def __init__(self, store: StreamStore) -> None:
         self._store = store
-        self._followers: dict[str, set[Follower]] = {}
-        self._counts: Counter[WorkspaceId] = Counter()
+        self._followers: WatchList[Follower] = WatchList(
+            max_watchers=MAX_FOLLOWERS, max_per_target=MAX_FOLLOWERS_PER_TARGET
+        )
         self._own: set[str] = set()
         """The recordings that this replica writes."""
-        self._has_followers = asyncio.Event()
         self.is_stopping = False
 
     def note_begin(self, stream_id: str) -> None:
@@ -76,48 +74,31 @@ class StreamWatch:
 
     def wake(self, stream_id: str) -> None:
         """Wake the followers of a recording."""
-        for follower in self._followers.get(stream_id, ()):
+        for follower in self._followers.get(stream_id):
             follower.wake()
 
     def is_followed(self, stream_id: str) -> bool:
         """Whether a caller of this replica follows a recording."""
-        return stream_id in self._followers
+        return bool(self._followers.get(stream_id))
 
-    @contextmanager
-    def follow(self, target: WorkspaceId, stream_id: str, seen: int) -> Iterator[Follower]:
+    def follow(self, target: WorkspaceId, stream_id: str, seen: int) -> AbstractContextManager[Follower]:
         """Follow a recording for the length of the block."""
-        follower = Follower(seen)
-        self._followers.setdefault(stream_id, set()).add(follower)
-        self._counts[target] += 1
-        self._has_followers.set()
-        try:
-            yield follower
-        finally:
-            own = self._followers[stream_id]
-            own.discard(follower)
-            if not own:
-                del self._followers[stream_id]
-            self._counts[target] -= 1
-            if not self._counts[target]:
-                del self._counts[target]
-            if not self._followers:
-                self._has_followers.clear()
+        return self._followers.hold(target, stream_id, Follower(seen))
 
     def check_room(self, target: WorkspaceId) -> None:
         """Raise `AgentBusy` if no further recording of a target may be followed."""
-        if self._counts[target] >= MAX_FOLLOWERS_PER_TARGET or self._counts.total() >= MAX_FOLLOWERS:
-            raise AgentBusy
+        self._followers.check_room(target)
 
     def stop(self) -> None:
         """Have all callers end, because the service stops."""
         self.is_stopping = True
-        for stream_id in self._followers:
+        for stream_id in self._followers.list_items():
             self.wake(stream_id)
 
     async def run(self) -> None:
         """Look at the followed recordings of other replicas until cancelled; nothing is read while there are none."""
         while True:
-            await self._has_followers.wait()
+            await self._followers.wait_until_used()
             try:
                 await self._look()
             except Unavailable:
@@ -126,8 +107,8 @@ class StreamWatch:
 
     async def _look(self) -> None:
         seen = {
-            stream_id: min(follower.seen for follower in followers)
-            for stream_id, followers in self._followers.items()
+            stream_id: min(follower.seen for follower in self._followers.get(stream_id))
+            for stream_id in self._followers.list_items()
             if stream_id not in self._own
         }
         ids = list(seen)

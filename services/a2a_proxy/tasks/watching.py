@@ -1,15 +1,13 @@
 """Wakes the streams whose queued messages have changed, whichever replica changed them."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
-from services.a2a_proxy.errors import AgentBusy
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.queue.model import MessageState
 from services.a2a_proxy.tasks.store import TaskStore
+from services.a2a_proxy.watch_list import WatchList
 from services.chassis.errors import Unavailable
 
 READ_INTERVAL = timedelta(seconds=1)
@@ -61,40 +59,23 @@ class QueueWatch:
 
     def __init__(self, store: TaskStore) -> None:
         self._store = store
-        self._watchers: dict[str, set[Watcher]] = {}
-        self._counts: Counter[WorkspaceId] = Counter()
-        self._has_watchers = asyncio.Event()
+        self._watchers: WatchList[Watcher] = WatchList(
+            max_watchers=MAX_WATCHERS, max_per_target=MAX_WATCHERS_PER_TARGET
+        )
         self._woken = asyncio.Event()
         self.is_stopping = False
 
-    @contextmanager
-    def watch(self, target: WorkspaceId, queue_id: str) -> Iterator[Watcher]:
+    def watch(self, target: WorkspaceId, queue_id: str) -> AbstractContextManager[Watcher]:
         """Watch a message for the length of the block; raises `AgentBusy` if too many are watched.
 
         The stream sets `seen` after each look, so a change between its looks is never missed.
         """
         self.check_room(target)
-        watcher = Watcher()
-        self._watchers.setdefault(queue_id, set()).add(watcher)
-        self._counts[target] += 1
-        self._has_watchers.set()
-        try:
-            yield watcher
-        finally:
-            own = self._watchers[queue_id]
-            own.discard(watcher)
-            if not own:
-                del self._watchers[queue_id]
-            self._counts[target] -= 1
-            if not self._counts[target]:
-                del self._counts[target]
-            if not self._watchers:
-                self._has_watchers.clear()
+        return self._watchers.hold(target, queue_id, Watcher())
 
     def check_room(self, target: WorkspaceId) -> None:
         """Raise `AgentBusy` if no further message of a target may be watched."""
-        if self._counts[target] >= MAX_WATCHERS_PER_TARGET or self._counts.total() >= MAX_WATCHERS:
-            raise AgentBusy
+        self._watchers.check_room(target)
 
     def wake(self) -> None:
         """Look now: something in the queue has changed."""
@@ -103,14 +84,14 @@ class QueueWatch:
     def stop(self) -> None:
         """Have all streams end, because the service stops."""
         self.is_stopping = True
-        for watchers in self._watchers.values():
-            for watcher in watchers:
+        for queue_id in self._watchers.list_items():
+            for watcher in self._watchers.get(queue_id):
                 watcher.wake()
 
     async def follow(self) -> None:
         """Look until cancelled, while any message is watched."""
         while True:
-            await self._has_watchers.wait()
+            await self._watchers.wait_until_used()
             try:
                 async with asyncio.timeout(READ_INTERVAL.total_seconds()):
                     await self._woken.wait()
@@ -124,11 +105,11 @@ class QueueWatch:
             await asyncio.sleep(MIN_PAUSE.total_seconds())
 
     async def _look(self) -> None:
-        ids = list(self._watchers)
+        ids = self._watchers.list_items()
         for start in range(0, len(ids), MAX_READ):
             part = ids[start : start + MAX_READ]
             async with self._store.begin() as tx:
                 found = await tx.read_states(part)
             for id_ in part:
-                for watcher in self._watchers.get(id_, ()):
+                for watcher in self._watchers.get(id_):
                     watcher.note(found.get(id_))
