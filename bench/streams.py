@@ -22,10 +22,11 @@ from deploy.plane import Plane
 from molecule_a2a.model import AnswerConversion, Dialect, Operation
 from services.a2a_proxy.app import service
 from services.a2a_proxy.conversion import ConvertedMessage, StreamConverter
+from services.a2a_proxy.driver_connections import DriverConnections
 from services.a2a_proxy.model import Push, WorkspaceId
 from services.a2a_proxy.streams.model import EventWrite, NewRecording, RecordedEvent
-from services.a2a_proxy.streams.store import StreamStore
-from services.a2a_proxy.streams.writer import StreamWriter
+from services.a2a_proxy.streams.store import CONNECTION_SETTINGS, StreamStore
+from services.a2a_proxy.streams.writer import MAX_STATEMENTS, StreamWriter
 from services.a2a_proxy.tasks.model import TaskOwner
 from services.chassis import database
 
@@ -183,8 +184,12 @@ async def _time_store(database_url: str) -> float:
     target, stream_id = WorkspaceId(str(uuid4())), str(uuid4())
     new = NewRecording(id=stream_id, target_id=target, owner=TaskOwner(), dialect=Dialect.LEGACY, request_id=b"1")
     frame = _build_event(0.0)
-    async with database.open_engine(database_url, role=service.build_role(), pool=2) as engine:
-        writer = StreamWriter(StreamStore(engine), writer_id=str(uuid4()))
+    role = service.build_role()
+    async with (
+        database.open_engine(database_url, role=role, pool=2) as engine,
+        DriverConnections(database_url, role=role, limit=MAX_STATEMENTS, settings=CONNECTION_SETTINGS) as connections,
+    ):
+        writer = StreamWriter(StreamStore(engine, connections), writer_id=str(uuid4()))
         await writer.append(EventWrite(stream_id=stream_id, events=(RecordedEvent(1, frame),), begins=new))
         began = time.perf_counter()
         for seq in range(2, STORED_EVENTS + 2):

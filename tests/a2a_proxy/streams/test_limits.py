@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from services.a2a_proxy.app import service
+from services.a2a_proxy.driver_connections import DriverConnections
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.streams import recorder, recording, writer
 from services.a2a_proxy.streams.model import Ending
@@ -37,8 +39,9 @@ async def agent(proxy):
 
 
 @pytest.fixture
-def store(proxy) -> StreamStore:
-    return StreamStore(proxy.store._engine)
+async def store(proxy) -> AsyncIterator[StreamStore]:
+    async with DriverConnections(proxy.database_url, role=service.build_role(), limit=1) as connections:
+        yield StreamStore(proxy.store._engine, connections)
 
 
 async def execute(proxy, statement):
