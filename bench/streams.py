@@ -2,7 +2,8 @@
 
 A stream of one event is timed through the plane and against the agent directly. Then a hundred streams with five events
 a second each show how late events are, and a thousand silent ones how much memory streams occupy. At last it is
-measured what storing and converting one event takes.
+measured what storing an event takes, of a hundred streams together and of one alone, and what converting a message of
+10 kB and a small event takes. The processor time of each process does not depend on what else the machine does.
 """
 
 import asyncio
@@ -10,22 +11,25 @@ import json
 import statistics
 import time
 import timeit
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from uuid import uuid4
 
 import aiohttp
+import uvloop
 from aiohttp import web
 
+from bench import conversion as bench_conversion
 from bench import process_cost
 from deploy.plane import Plane
 from molecule_a2a.model import AnswerConversion, Dialect, Operation
 from services.a2a_proxy.app import service
 from services.a2a_proxy.conversion import ConvertedMessage, StreamConverter
+from services.a2a_proxy.driver_connections import DriverConnections
 from services.a2a_proxy.model import Push, WorkspaceId
 from services.a2a_proxy.streams.model import EventWrite, NewRecording, RecordedEvent
-from services.a2a_proxy.streams.store import StreamStore
-from services.a2a_proxy.streams.writer import StreamWriter
+from services.a2a_proxy.streams.store import CONNECTION_SETTINGS, StreamStore
+from services.a2a_proxy.streams.writer import MAX_STATEMENTS, StreamWriter
 from services.a2a_proxy.tasks.model import TaskOwner
 from services.chassis import database
 
@@ -38,6 +42,9 @@ ENVIRONMENT = {
 MEASURED = ("gateway", "a2a_proxy")
 """Processes whose memory is measured."""
 
+PROCESSES = (*MEASURED, "postgres")
+"""Processes whose processor time is measured."""
+
 SHORT_STREAMS = 200
 
 BUSY_STREAMS = 100
@@ -49,6 +56,10 @@ EVENT_INTERVAL_SECONDS = 0.2
 SILENT_STREAMS = 1000
 
 STORED_EVENTS = 300
+"""Events of one stream that are stored one after the other."""
+
+STORED_ROUNDS = 50
+"""Events of each of a hundred streams that are stored at the same time."""
 
 CONVERTED_EVENTS = 2000
 
@@ -66,19 +77,26 @@ async def _measure() -> None:
     ):
         target = f"{plane.url}/workspaces/{await _create_target(plane, agent_url)}/a2a"
         direct = await _time_first_bytes(http, agent_url)
-        through = await _time_first_bytes(http, target)
+        with _measure_cost(plane, SHORT_STREAMS) as cost:
+            through = await _time_first_bytes(http, target)
+        _print(f"processor time of a stream of one event, in microseconds: {cost.render()}")
         _print(f"first byte: {direct:.2f} ms directly, {through:.2f} ms through the plane")
-        p99 = await _measure_lateness(http, target)
+        with _measure_cost(plane, BUSY_STREAMS * EVENTS_PER_STREAM) as cost:
+            p99 = await _measure_lateness(http, target)
+        _print(f"processor time of an event, in microseconds: {cost.render()}")
         _print(f"events of {BUSY_STREAMS} streams: p99 {p99:.1f} ms late")
         growth = await _measure_memory(plane, http, target)
         _print(f"{SILENT_STREAMS} streams: {growth:.1f} MiB")
-        store = await _time_store(plane.database_url)
+        store, store_alone = await asyncio.to_thread(lambda: uvloop.run(_time_store(plane.database_url)))
+        _print(f"storing: {store:.0f} us for an event of {BUSY_STREAMS} streams, {store_alone:.0f} us for one alone")
+    converted, small = bench_conversion.time_message(), _time_conversion()
+    _print(f"converting: {converted:.1f} us for a message of 10 kB, {small:.1f} us for a small event")
     summary = {
         "first_byte_added_ms": round(through - direct, 2),
         "streams_1000_mib": round(growth, 1),
         "event_p99_ms": round(p99, 1),
         "store_us": round(store),
-        "convert_us": round(_time_conversion(), 1),
+        "convert_us": round(converted, 1),
     }
     _print(json.dumps(summary))
 
@@ -178,18 +196,56 @@ async def _measure_memory(plane: Plane, http: aiohttp.ClientSession, url: str) -
     return sum(after.values()) - sum(before.values())
 
 
-async def _time_store(database_url: str) -> float:
-    """Return the microseconds in which a lone event is stored."""
-    target, stream_id = WorkspaceId(str(uuid4())), str(uuid4())
-    new = NewRecording(id=stream_id, target_id=target, owner=TaskOwner(), dialect=Dialect.LEGACY, request_id=b"1")
+async def _time_store(database_url: str) -> tuple[float, float]:
+    """Return the microseconds in which an event is stored: of a hundred streams together, and of one alone."""
+    target, owner = WorkspaceId(str(uuid4())), TaskOwner()
+    ids = [str(uuid4()) for _ in range(BUSY_STREAMS)]
+    begun = [
+        NewRecording(id=id_, target_id=target, owner=owner, dialect=Dialect.LEGACY, request_id=b"1") for id_ in ids
+    ]
     frame = _build_event(0.0)
-    async with database.open_engine(database_url, role=service.build_role(), pool=2) as engine:
-        writer = StreamWriter(StreamStore(engine), writer_id=str(uuid4()))
-        await writer.append(EventWrite(stream_id=stream_id, events=(RecordedEvent(1, frame),), begins=new))
+    role = service.build_role()
+    async with (
+        database.open_engine(database_url, role=role, pool=2) as engine,
+        DriverConnections(database_url, role=role, limit=MAX_STATEMENTS, settings=CONNECTION_SETTINGS) as connections,
+    ):
+        writer = StreamWriter(StreamStore(engine, connections), writer_id=str(uuid4()))
+        await asyncio.gather(
+            *(
+                writer.append(EventWrite(stream_id=new.id, events=(RecordedEvent(1, frame),), begins=new))
+                for new in begun
+            )
+        )
         began = time.perf_counter()
-        for seq in range(2, STORED_EVENTS + 2):
-            await writer.append(EventWrite(stream_id=stream_id, events=(RecordedEvent(seq, frame),)))
-        return (time.perf_counter() - began) / STORED_EVENTS * 1_000_000
+        for seq in range(2, STORED_ROUNDS + 2):
+            writes = [EventWrite(stream_id=id_, events=(RecordedEvent(seq, frame),)) for id_ in ids]
+            await asyncio.gather(*map(writer.append, writes))
+        together = (time.perf_counter() - began) / STORED_ROUNDS / BUSY_STREAMS
+        durations = []
+        for seq in range(STORED_ROUNDS + 2, STORED_ROUNDS + 2 + STORED_EVENTS):
+            began = time.perf_counter()
+            await writer.append(EventWrite(stream_id=ids[0], events=(RecordedEvent(seq, frame),)))
+            durations.append(time.perf_counter() - began)
+        return together * 1_000_000, statistics.median(durations) * 1_000_000
+
+
+class _Cost:
+    """The microseconds of processor time that one of many equal things has taken in each process."""
+
+    def __init__(self) -> None:
+        self.micros: dict[str, float] = {}
+
+    def render(self) -> str:
+        return "   ".join(f"{name} {micros:.0f}" for name, micros in self.micros.items())
+
+
+@contextmanager
+def _measure_cost(plane: Plane, count: int) -> Iterator[_Cost]:
+    """Measure the processor time of `count` things that the block does."""
+    cost, before = _Cost(), process_cost.measure_cpu_seconds(plane, PROCESSES)
+    yield cost
+    after = process_cost.measure_cpu_seconds(plane, PROCESSES)
+    cost.micros = {name: (after[name] - before[name]) / count * 1_000_000 for name in PROCESSES}
 
 
 def _time_conversion() -> float:

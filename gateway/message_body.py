@@ -58,6 +58,10 @@ class MessageBody:
         self._pieces = [b"".join(self._pieces)]
         return self._pieces[0]
 
+    def drop(self) -> None:
+        """Forget what was read: the proxy has it, and a stream may last long."""
+        self._pieces = []
+
     async def _read_piece(self) -> None:
         message = await self._receive()
         if message["type"] == "http.disconnect":

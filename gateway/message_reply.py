@@ -95,6 +95,9 @@ class MessageResponse:
                 call.cancel()
                 raise
             call.send_body(body)
+            del body
+            if request.convert is not None:
+                request.body.drop()  # the reply is converted without it
         await self._send_reply(call)
 
     async def send_error(self, error: ServiceError) -> None:

@@ -101,6 +101,8 @@ class _JsonRpcForm:
         self._last_bytes = b"\n\n"
         self.request: MessageRequest | None = None
         """The message, once it is admitted."""
+        self._request_id = msgspec.Raw(b"null")
+        """The JSON id of the message, once its stream begins."""
         self.is_over = False
 
     def render_error(self, error: ServiceError) -> Response:
@@ -127,6 +129,9 @@ class _JsonRpcForm:
                 head,
                 version=opening.headers.get("a2a-version", ""),
             )
+            if not head.complete and not head.body_bytes:
+                self._request_id = _find_request_id(message)
+                self.request.body.drop()
         body = head.body if head.complete else None
         return RenderedHead(head.status, render_headers(head, body), body)
 
@@ -136,9 +141,9 @@ class _JsonRpcForm:
 
     def end_stream(self, *, is_interrupted: bool) -> bytes:
         """Return the event that reports a broken stream; an unfinished event is terminated before it."""
-        if not is_interrupted or self.request is None:
+        if not is_interrupted:
             return b""
-        event = {"jsonrpc": "2.0", "id": _find_request_id(self.request.body.join()), "error": STREAM_INTERRUPTED}
+        event = {"jsonrpc": "2.0", "id": self._request_id, "error": STREAM_INTERRUPTED}
         closing = b"" if self._last_bytes.endswith((b"\n\n", b"\r\n\r\n", b"\r\r")) else b"\n\n"
         return closing + b"data: " + encode_json(event) + b"\n\n"
 

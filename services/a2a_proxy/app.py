@@ -44,6 +44,7 @@ from services.a2a_proxy.delegations.service import Delegations
 from services.a2a_proxy.delegations.store import DelegationStore
 from services.a2a_proxy.delegations.upkeep import DUE_INTERVAL, DelegationUpkeep
 from services.a2a_proxy.delivery import Delivery
+from services.a2a_proxy.driver_connections import DriverConnections
 from services.a2a_proxy.inbound_secrets import InboundSecrets
 from services.a2a_proxy.platform_messages.service import PlatformMessages
 from services.a2a_proxy.push.api import PushServicer
@@ -80,8 +81,8 @@ from services.a2a_proxy.store import Store
 from services.a2a_proxy.stored_events.relay import EventRelay
 from services.a2a_proxy.streams.parts import build_stream_parts
 from services.a2a_proxy.streams.retention import CLEANUP_INTERVAL
-from services.a2a_proxy.streams.store import StreamStore
-from services.a2a_proxy.streams.writer import ABANDONED_AGE, ALIVE_INTERVAL
+from services.a2a_proxy.streams.store import CONNECTION_SETTINGS, StreamStore
+from services.a2a_proxy.streams.writer import ABANDONED_AGE, ALIVE_INTERVAL, MAX_STATEMENTS
 from services.a2a_proxy.tables import SCHEMA
 from services.a2a_proxy.tasks.access import TaskAccess
 from services.a2a_proxy.tasks.agent_answers import AgentAnswers
@@ -125,6 +126,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     url, role = settings.database_url.get_secret_value(), service.build_role(settings.role_prefix)
     async with (
         database.open_engine(url, role=role, pool=settings.database_pool_size) as engine,
+        DriverConnections(url, role=role, limit=MAX_STATEMENTS, settings=CONNECTION_SETTINGS) as event_connections,
+        DriverConnections(url, role=role, limit=1) as task_connections,
         clients.open_channel(
             settings.registry_targets, caller_service=service.name, service="registry", tls=settings.tls
         ) as registry,
@@ -143,7 +146,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         store, queue_store = Store(engine), QueueStore(engine)
         registry_client = RegistryClient(registry)
         max_queue_bytes = settings.queue_max_megabytes_per_target * MEGABYTE
-        task_store, push_store = TaskStore(engine), PushStore(engine)
+        task_store, push_store = TaskStore(engine, task_connections), PushStore(engine)
         task_register, queue_watch = TaskRegister(task_store), QueueWatch(task_store)
         task_retention, push_retention = (
             TaskRetention(task_store, task_register, age=settings.activity_retention),
@@ -152,7 +155,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         queue_store.add_observer(build_observer(task_register.follow_queue))
         owner, provisioner_client = str(uuid4()), ProvisionerClient(provisioner)
         streams = build_stream_parts(
-            StreamStore(engine),
+            StreamStore(engine, event_connections),
             provisioner_client,
             clock,
             writer_id=owner,

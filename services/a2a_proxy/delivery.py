@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import assert_never
 from uuid import uuid4
 
@@ -247,15 +248,19 @@ class Delivery:
         """Record an answer, or have the stream recorded when it ends."""
         if isinstance(answer, Stream):
             recorded = replace(answer, chunks=self._record_stream(answer, builder))
-            received = await self._tasks.receive(message.incoming, message.envelope, recorded)
-            if isinstance(received, Stream):
-                received = self._streams.record(message.incoming, message.envelope, route, received)
-            return AnswerReceipt(answer=received, agent_time=agent_time)
+            return AnswerReceipt(answer=await self._receive_stream(message, route, recorded), agent_time=agent_time)
         row = await run_by_size(len(answer.body), builder.build_from_answer, answer, agent_time)
         await self._activity.wait_for_room(len(answer.body))  # the rows of large answers must not fill the memory
         await self._activity.record(row)
         received = await self._tasks.receive(message.incoming, message.envelope, outcome.hide_foreign_body(answer))
         return AnswerReceipt(answer=received, agent_time=agent_time)
+
+    async def _receive_stream(self, message: "_Message", route: Route, stream: Stream) -> Answer | Stream:
+        """Return what the caller receives of a stream; its task is noted before the caller learns of it."""
+        incoming, parsed = message.incoming, message.envelope
+        if not self._streams.may_record(parsed, stream):
+            return await self._tasks.receive(incoming, parsed, stream)
+        return self._streams.record(incoming, parsed, route, stream, partial(self._tasks.note, incoming, parsed))
 
     async def _queue_for_busy(
         self, message: "_Message", route: Route, retry_after: timedelta | None, agent_time: timedelta

@@ -139,12 +139,8 @@ class Exchange:
         timer = self._start_timer(call_id, call, opening, began_at)
         try:
             with telemetry.trace_call("deliver", traceparent=opening.headers.get("traceparent")):
-                sender = _authenticate(opening.identity.SerializeToString())
-                self._on_request(sender)
-                is_small = not opening.body_bytes and len(opening.body) <= SMALL_BODY_BYTES
-                body = opening.body if is_small else await self._receive_body(call_id, call, opening)
-                message = wire.message_from_open(opening, sender, body=body, began_at=began_at, waiting=call)
-                await self._send_receipt(call_id, call, await self._delivery.deliver(message))
+                receipt = await self._deliver(call_id, call, opening, began_at)
+                await self._send_receipt(call_id, call, receipt)
         except ServiceError as error:
             self._send_first(call, wire.refusal_frame(call_id, error))
         except Exception:
@@ -157,6 +153,17 @@ class Exchange:
             call.release()
             self._calls.pop(call_id, None)
             self._changed.set()
+
+    async def _deliver(self, call_id: int, call: WaitingCall, opening: pb.CallOpen, began_at: float) -> Receipt:
+        """Deliver the message of a call. Its body is not kept here: a stream may last long after it was delivered."""
+        sender = _authenticate(opening.identity.SerializeToString())
+        self._on_request(sender)
+        is_small = not opening.body_bytes and len(opening.body) <= SMALL_BODY_BYTES
+        body = opening.body if is_small else await self._receive_body(call_id, call, opening)
+        opening.ClearField("body")
+        return await self._delivery.deliver(
+            wire.message_from_open(opening, sender, body=body, began_at=began_at, waiting=call)
+        )
 
     def _start_timer(
         self, call_id: int, call: WaitingCall, opening: pb.CallOpen, began_at: float
@@ -200,6 +207,8 @@ class Exchange:
             case AnswerReceipt(answer=answer):
                 self._send_first(call, wire.answer_frame(call_id, receipt))
                 if isinstance(answer, Stream):
+                    if not answer.holds_request:
+                        call.release_message()
                     await self._send_stream(call_id, call, answer.chunks)
                 elif wire.is_sent_in_chunks(answer):
                     await self._send_stream(call_id, call, _iterate(answer.body))

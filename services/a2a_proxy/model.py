@@ -340,6 +340,8 @@ class Stream:
     status: int
     headers: Mapping[str, str]
     chunks: AsyncGenerator[bytes, None]
+    holds_request: bool = True
+    """Whether the request stays in memory until the stream ends, because the activity log records both together."""
 
 
 class StreamInterrupted(Exception):

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, asyncpg, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.a2a_proxy.driver_connections import DriverConnections
 from services.a2a_proxy.errors import ActivityCursorGone, SearchTimeout
 from services.a2a_proxy.model import Activity, ActivityQuery, ActivitySearch, Source, WorkspaceId
 from services.a2a_proxy.tables import ACTIVITIES, ACTIVITY_USAGE, SCHEMA
@@ -244,8 +245,15 @@ class CompiledStatement:
 
     async def execute(self, connection: AsyncConnection, values: Mapping[str, Any]) -> sa.CursorResult[Any]:
         """Execute the statement with the values of its parameters."""
+        return await connection.exec_driver_sql(self._text, self._order(values))
+
+    async def fetch(self, connections: DriverConnections, values: Mapping[str, Any]) -> Sequence[Any]:
+        """Execute the statement by itself on a connection of the driver; raises `DatabaseUnavailable`."""
+        return await connections.fetch(self._text, self._order(values))
+
+    def _order(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         values = {**self._constants, **values}
-        return await connection.exec_driver_sql(self._text, tuple(values[name] for name in self._names))
+        return tuple(values[name] for name in self._names)
 
 
 def build_array_table(

@@ -70,11 +70,14 @@ class WaitingCall:
         if self._body is not None and not self._body.done():
             self._body.set_result(body)
 
+    def release_message(self) -> None:
+        """Return the memory of the message, which is not needed any more."""
+        self._release(self._budgets.messages)
+
     def release(self) -> None:
         """Return the memory of message and answer."""
-        for budget, reservation in self._reservations.items():
-            budget.release(reservation)
-        self._reservations.clear()
+        for budget in list(self._reservations):
+            self._release(budget)
 
     async def wait_for_room(self, size: int) -> None:
         """Return once the window has room for `size` further bytes, and count them as sent."""
@@ -110,6 +113,9 @@ class WaitingCall:
             self._stream = None
 
     async def _reserve(self, budget: BodyBudget, size: int) -> None:
-        if (earlier := self._reservations.pop(budget, None)) is not None:
-            budget.release(earlier)
+        self._release(budget)
         self._reservations[budget] = await budget.reserve(self._target, size)
+
+    def _release(self, budget: BodyBudget) -> None:
+        if (reservation := self._reservations.pop(budget, None)) is not None:
+            budget.release(reservation)

@@ -1,15 +1,42 @@
-"""Keeps who watches which item, for callers that wait until it changes, within limits for all and for one workspace."""
+"""Keeps who watches which item, for streams that wait until it changes, within limits for all and for one workspace."""
 
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Generic, TypeVar
 
 from services.a2a_proxy.errors import AgentBusy
-from services.a2a_proxy.model import WorkspaceId
+from services.a2a_proxy.model import Deadline, StreamInterrupted, WorkspaceId
 
-W = TypeVar("W")
+
+class Watcher:
+    """Waits until an item has changed."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def wake(self) -> None:
+        """Have the stream look at the item."""
+        self._changed.set()
+
+    def clear(self) -> None:
+        """Forget earlier changes; a stream that does so looks at the item afterwards."""
+        self._changed.clear()
+
+    async def wait(self, within: timedelta) -> bool:
+        """Wait for a change since the last call; returns whether there is one within the time."""
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        self._changed.clear()
+        return True
+
+
+W = TypeVar("W", bound=Watcher)
 
 
 class WatchList(Generic[W]):
@@ -22,6 +49,33 @@ class WatchList(Generic[W]):
         self._watchers: dict[str, set[W]] = {}
         self._counts: Counter[WorkspaceId] = Counter()
         self._is_used = asyncio.Event()
+        self.is_stopping = False
+
+    def stop(self) -> None:
+        """Have all streams end, because the service stops."""
+        self.is_stopping = True
+        for item in self.list_items():
+            self.wake(item)
+
+    def wake(self, item: str) -> None:
+        """Wake the watchers of an item."""
+        for watcher in self.get(item):
+            watcher.wake()
+
+    async def wait(self, watcher: W, interval: timedelta, deadline: Deadline | None) -> bool:
+        """Wait for a change, at most for `interval`; returns whether there is one.
+
+        Raises `StreamInterrupted` at the deadline of the stream, and when the service stops.
+        """
+        if deadline is not None:
+            left = timedelta(seconds=deadline.at - asyncio.get_running_loop().time())
+            if left <= timedelta():
+                raise StreamInterrupted
+            interval = min(interval, left)
+        has_changed = await watcher.wait(interval)
+        if self.is_stopping:
+            raise StreamInterrupted
+        return has_changed
 
     @contextmanager
     def hold(self, target: WorkspaceId, item: str, watcher: W) -> Iterator[W]:

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
+from protos.registry.v1 import registry_pb2
 from services.a2a_proxy.dispatches import DispatchesInProgress
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.timeouts import DispatchTimeout
@@ -94,8 +95,8 @@ async def test_workspaces_at_one_address_share_its_limit():
 # Large messages ──────────────────────────────────────────────────────────────
 
 
-def large_body(size: int) -> bytes:
-    body = json.loads(message_body())
+def large_body(size: int, **fields: str) -> bytes:
+    body = json.loads(message_body(**fields))
     body["params"]["message"]["parts"][0]["text"] = "x" * (size - len(message_body()))
     return json.dumps(body).encode()
 
@@ -144,6 +145,20 @@ async def test_large_messages_beyond_the_budget_wait_in_their_order_and_small_on
             assert gateway.count_frames(3) == 0 or call_id == 3
             await gateway.send(pb.CallFrame(call_id=call_id, body=body))
             assert (await gateway.next(call_id)).head.status == 200
+
+
+async def test_a_stream_about_a_stored_message_does_not_keep_its_large_request(database_url):
+    async with small_proxy(database_url, max_large_body_megabytes=10) as (proxy, gateway):
+        proxy.registry.set_workspace(TARGET, delivery_mode=registry_pb2.DELIVERY_MODE_POLL)
+        for call_id in (1, 2, 3):
+            body = large_body(6 * MEBIBYTE, method="message/stream", message_id=f"m-{call_id}")
+            await gateway.send(announce(call_id, len(body)))
+            assert (await gateway.next(call_id)).HasField("admitted")
+            await gateway.send(pb.CallFrame(call_id=call_id, body=body))
+
+            assert (await gateway.next(call_id)).head.status == 200
+            assert b"submitted" in (await gateway.next(call_id)).chunk
+        assert not any(gateway.count_frames(call_id) for call_id in (1, 2, 3))
 
 
 async def test_a_caller_that_leaves_instead_of_sending_its_body_returns_the_room(database_url):

@@ -3,12 +3,14 @@
 import asyncio
 import os
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import uuid4
 
 import structlog
 
 from molecule_a2a.model import Dialect
+from services.a2a_proxy.answered_tasks import AnsweredTask
 from services.a2a_proxy.clients import ProvisionerClient
 from services.a2a_proxy.model import InstanceCondition, Route, Stream, WorkspaceId
 from services.a2a_proxy.streams import event_ids, task_events
@@ -52,6 +54,11 @@ class StreamRecorder:
         self._detached: Counter[WorkspaceId] = Counter()
         self._detached_request_bytes = 0
 
+    @property
+    def is_running(self) -> bool:
+        """Whether streams can be recorded: the service runs."""
+        return self._group is not None
+
     async def run(self) -> None:
         """Own the tasks of all recordings until cancelled."""
         async with asyncio.TaskGroup() as self._group:
@@ -73,6 +80,7 @@ class StreamRecorder:
         request_id: bytes,
         request_bytes: int,
         dialect: Dialect,
+        note_task: Callable[[AnsweredTask], Awaitable[None]],
     ) -> Stream:
         """Return a stream for its caller, of which a recording is made; the stream itself before the service runs."""
         if self._group is None:
@@ -102,6 +110,7 @@ class StreamRecorder:
             buffer=buffer,
             writer=self._writer,
             watch=self._watch,
+            note_task=note_task,
             build_failure=build_failure,
         )
         self._recordings[recording] = 0

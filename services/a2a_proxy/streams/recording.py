@@ -1,5 +1,6 @@
 """Reads the stream of an agent to its end, stores its events, and passes them to the caller that began it."""
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -7,6 +8,7 @@ from datetime import timedelta
 
 import structlog
 
+from services.a2a_proxy.answered_tasks import AnsweredTask
 from services.a2a_proxy.model import StreamBroken, StreamInterrupted
 from services.a2a_proxy.streams import frames
 from services.a2a_proxy.streams.caller_buffer import CallerBuffer
@@ -16,6 +18,7 @@ from services.a2a_proxy.streams.model import Ending, EventWrite, NewRecording, R
 from services.a2a_proxy.streams.task_events import TaskProgress
 from services.a2a_proxy.streams.watching import StreamWatch
 from services.a2a_proxy.streams.writer import EVENT_BYTES, StreamWriter
+from services.a2a_proxy.tasks.stream_tasks import TaskFinder
 
 log = structlog.get_logger()
 
@@ -37,6 +40,9 @@ MAX_DETACHED_BYTES = MAX_KEPT_BYTES
 MAX_DETACHED_DURATION = timedelta(hours=6)
 """Longest time that an agent may stream without a caller."""
 
+ENDING_DELAY = timedelta(milliseconds=50)
+"""Time after the end of a stream until it is stored, so that the ends of many streams share a statement."""
+
 
 class StreamAbandoned(Exception):
     """The stream has exceeded what an agent may stream without a caller."""
@@ -53,17 +59,25 @@ class Recording:
         buffer: CallerBuffer,
         writer: StreamWriter,
         watch: StreamWatch,
+        note_task: Callable[[AnsweredTask], Awaitable[None]],
         build_failure: Callable[[TaskProgress], Awaitable[bytes | None]],
     ) -> None:
-        """`build_failure` returns the event that ends the task of a broken stream; `None` if its agent may live."""
+        """Take what the recording uses.
+
+        `note_task` notes whose the task of the stream is, before the caller learns of it. `build_failure` returns the
+        event that ends the task of a broken stream; `None` if its agent may live.
+        """
         self.new = new
         self._chunks = chunks
         self._buffer = buffer
         self._writer = writer
         self._watch = watch
+        self._note_task = note_task
         self._build_failure = build_failure
         self._reader = FrameReader(max_frame_bytes=MAX_EVENT_BYTES)
         self._progress = TaskProgress()
+        self._finder = TaskFinder()
+        """Looks for the task in what is not recorded."""
         self._kept: deque[tuple[int, int]] = deque()
         """The segments of the events that are kept: the last event of each, and its bytes."""
         self._last_seq = 0
@@ -82,6 +96,7 @@ class Recording:
             log.info("stream without a caller ended", stream=self.new.id)
         finally:
             self._end(ending)
+        await asyncio.sleep(ENDING_DELAY.total_seconds())
         await self._writer.store_endings()
         self._watch.wake(self.new.id)
 
@@ -109,12 +124,12 @@ class Recording:
             if self._detached_bytes > MAX_DETACHED_BYTES:
                 raise StreamAbandoned
         if not self._is_recorded:
-            await self._buffer.put(chunk)
+            await self._pass_unrecorded(chunk)
             return
         try:
             found = self._reader.read(chunk)
         except FrameTooLarge:
-            await self._stop_recording(self._reader.take_rest())
+            await self._stop_recording(b"")
             return
         if found:
             await self._pass_on(found)
@@ -122,7 +137,7 @@ class Recording:
     async def _pass_on(self, found: list[bytes]) -> None:
         events: list[RecordedEvent] = []
         passed: list[bytes] = []
-        task_id = None
+        task = None
         for frame in found:
             if not frames.has_data(frame):
                 passed.append(frame)
@@ -133,17 +148,23 @@ class Recording:
                 with_id = frames.add_id(frame, render_event_id(self.new.id, seq).encode())
             events.append(RecordedEvent(seq, with_id))
             passed.append(with_id)
-            if self._progress.note(frame) and self._progress.task is not None:
-                task_id = self._progress.task.id
-        if events and not await self._store(tuple(events), task_id):
+            if self._progress.note(frame):
+                task = self._progress.task
+        if events and not await self._store(tuple(events), task):
             await self._stop_recording(b"".join(found))
             return
         await self._buffer.put(b"".join(passed))
 
-    async def _store(self, events: tuple[RecordedEvent, ...], task_id: str | None) -> bool:
+    async def _store(self, events: tuple[RecordedEvent, ...], task: AnsweredTask | None) -> bool:
+        """Store events; `task` is set with those that first tell of the task, which is noted at the same time."""
         begins = None if self._last_seq else self.new
+        task_id = None if task is None else task.id
         write = EventWrite(stream_id=self.new.id, events=events, begins=begins, task_id=task_id)
-        if not await self._writer.append(write):
+        if task is None:
+            is_stored = await self._writer.append(write)
+        else:
+            is_stored, _ = await asyncio.gather(self._writer.append(write), self._note_task(task))
+        if not is_stored:
             return False
         self._last_seq = events[-1].seq
         await self._limit(write.size + EVENT_BYTES * len(events))
@@ -168,7 +189,12 @@ class Recording:
     async def _stop_recording(self, unstored: bytes) -> None:
         """Go on without ids, because an event cannot be stored; what was stored cannot be resumed any more."""
         self._is_recorded = False
-        await self._buffer.put(unstored)
+        await self._pass_unrecorded(unstored + self._reader.take_rest())
+
+    async def _pass_unrecorded(self, piece: bytes) -> None:
+        if self._progress.task is None and self._finder.is_searching and (task := self._finder.feed(piece)) is not None:
+            await self._note_task(task)
+        await self._buffer.put(piece)
 
     def _end(self, ending: Ending) -> None:
         """End the stream of the caller, and have the end stored."""

@@ -9,7 +9,7 @@ from services.a2a_proxy.model import Deadline, StreamInterrupted
 from services.a2a_proxy.streams import rules, task_events
 from services.a2a_proxy.streams.model import Ending, RecordedEvent, RecordedStream
 from services.a2a_proxy.streams.store import StreamStore, StreamTransaction
-from services.a2a_proxy.streams.watching import Follower, StreamWatch
+from services.a2a_proxy.streams.watching import StreamWatch
 from services.chassis.errors import Unavailable
 from services.chassis.large_bodies import run_by_size
 
@@ -60,7 +60,7 @@ class Replays:
                     return
                 if ending is not None:
                     raise StreamInterrupted
-                if not await self._wait(follower, deadline):
+                if not await self._watch.wait(follower, KEEPALIVE_INTERVAL, deadline):
                     yield KEEPALIVE
 
     async def _render(self, events: list[RecordedEvent], stream: RecordedStream, request_id: bytes) -> bytes:
@@ -80,19 +80,6 @@ class Replays:
         if found is None:
             raise StreamInterrupted
         return found.ending
-
-    async def _wait(self, follower: Follower, deadline: Deadline | None) -> bool:
-        """Wait for more, at most as long as the stream may be silent; returns whether there may be more."""
-        within = KEEPALIVE_INTERVAL
-        if deadline is not None:
-            left = timedelta(seconds=deadline.at - asyncio.get_running_loop().time())
-            if left <= timedelta():
-                raise StreamInterrupted
-            within = min(within, left)
-        has_more = await follower.wait(within)
-        if self._watch.is_stopping:
-            raise StreamInterrupted
-        return has_more
 
     async def _retry(self, read: Callable[[StreamTransaction], Awaitable[T]]) -> T:
         """Return what is read once the database is available; raises `StreamInterrupted` when the service stops."""

@@ -1,9 +1,10 @@
 """Records the streamed answers of agents, resumes streams, and replays the streams of tasks."""
 
-import asyncio
+from collections.abc import Awaitable, Callable
 
 from molecule_a2a.methods import find_method
 from molecule_a2a.model import Operation
+from services.a2a_proxy.answered_tasks import AnsweredTask
 from services.a2a_proxy.envelope import STREAMING_METHODS
 from services.a2a_proxy.errors import CallerLeft, StreamEventsGone
 from services.a2a_proxy.model import (
@@ -26,7 +27,6 @@ from services.a2a_proxy.streams.store import StreamStore
 from services.a2a_proxy.streams.watching import StreamWatch
 from services.a2a_proxy.tasks.access import TaskAccess, get_owner
 from services.a2a_proxy.tasks.responses import build_fault, choose_dialect, read_id
-from services.a2a_proxy.tasks.rules import limit_stream
 from services.chassis.errors import Unavailable
 
 LAST_EVENT_ID = "last-event-id"
@@ -55,14 +55,24 @@ class Streams:
         self._access = access
         self._replays = Replays(store, watch)
 
-    def record(self, incoming: IncomingMessage, envelope: Envelope, route: Route, stream: Stream) -> Stream:
+    def may_record(self, envelope: Envelope, stream: Stream) -> bool:
+        """Whether an answer is recorded: events as text, which answer a streaming method."""
+        is_text = stream.status == OK and stream.headers.get("content-encoding", "identity") == "identity"
+        is_streaming = envelope.method in STREAMING_METHODS and envelope.is_json_rpc
+        return is_text and is_streaming and self._recorder.is_running
+
+    def record(
+        self,
+        incoming: IncomingMessage,
+        envelope: Envelope,
+        route: Route,
+        stream: Stream,
+        note_task: Callable[[AnsweredTask], Awaitable[None]],
+    ) -> Stream:
         """Return the stream for the caller, whose events have ids; it goes on without the caller.
 
-        Other answers than events as text, and such to other methods than the streaming ones, are not recorded.
+        `note_task` is called with the task of the stream before the caller learns of it.
         """
-        is_text = stream.status == OK and stream.headers.get("content-encoding", "identity") == "identity"
-        if not is_text or envelope.method not in STREAMING_METHODS or not envelope.is_json_rpc:
-            return stream
         return self._recorder.record(
             stream,
             route,
@@ -70,6 +80,7 @@ class Streams:
             request_id=read_id(envelope.body),
             request_bytes=len(envelope.body),
             dialect=choose_dialect(envelope),
+            note_task=note_task,
         )
 
     async def resume(self, incoming: IncomingMessage, envelope: Envelope, deadline: Deadline | None) -> Stream | None:
@@ -147,15 +158,14 @@ class Streams:
         is_subscription: bool = False,
     ) -> Stream:
         self._watch.check_room(stream.target_id)
-        now = asyncio.get_running_loop().time()
         chunks = self._replays.replay(
             stream,
             after,
             request_id=read_id(envelope.body),
-            deadline=limit_stream(len(envelope.body), deadline, now=now),
+            deadline=deadline,
             is_subscription=is_subscription,
         )
-        return Stream(status=OK, headers=STREAM_HEADERS, chunks=chunks)
+        return Stream(status=OK, headers=STREAM_HEADERS, chunks=chunks, holds_request=False)
 
 
 def is_subscription(envelope: Envelope) -> bool:

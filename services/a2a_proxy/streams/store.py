@@ -10,12 +10,16 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from molecule_a2a.model import Dialect
+from services.a2a_proxy.driver_connections import DriverConnections
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.store import CompiledStatement, build_array_table
 from services.a2a_proxy.streams.model import Ending, EventWrite, NewRecording, RecordedEvent, RecordedStream
 from services.a2a_proxy.streams.tables import STREAM_EVENTS, STREAM_WRITERS, STREAMS
 from services.a2a_proxy.tasks.model import TaskOwner
 from services.chassis import database
+
+CONNECTION_SETTINGS = {"synchronous_commit": "off"}
+"""The parameters of the connections by which events are stored."""
 
 MAX_READ_BYTES = 512 * 1024
 """Bytes of events after which a read takes no further one."""
@@ -38,29 +42,6 @@ class StreamTransaction:
 
     # Writing ─────────────────────────────────────────────────────────────────
 
-    async def append(self, writes: Sequence[EventWrite], writer_id: str) -> None:
-        """Store events, and the streams that begin with them; what is stored already stays as it is.
-
-        The commits do not wait for the disk: events outlive the proxy, but not a crash of the database just after.
-        """
-        events = [(write.stream_id, event) for write in writes for event in write.events]
-        columns: dict[str, list[Any]] = {
-            "stream_id": [stream_id for stream_id, _ in events],
-            "seq": [event.seq for _, event in events],
-            "event": [event.frame for _, event in events],
-        }
-        begun = [(write.begins, write.task_id) for write in writes if write.begins is not None]
-        if begun:
-            await _BEGIN.execute(self._connection, columns | _list_columns(begun, writer_id))
-        else:
-            await _APPEND.execute(self._connection, columns)
-        later = {
-            write.stream_id: write.task_id for write in writes if write.task_id is not None and write.begins is None
-        }
-        if later:
-            values = {"id": list(later), "task_id": list(later.values())}
-            await _NAME_TASKS.execute(self._connection, values)
-
     async def note_sizes(self, sizes: Mapping[str, int]) -> None:
         """Store how many bytes the events of streams occupy."""
         rows = build_array_table({"id": _S.id.type, "bytes": _S.bytes.type}, _split(sizes))
@@ -70,17 +51,6 @@ class StreamTransaction:
         """Delete the events of a stream before `first_seq`."""
         await self._connection.execute(sa.update(STREAMS).where(_S.id == stream_id).values(first_seq=first_seq))
         await self._connection.execute(sa.delete(STREAM_EVENTS).where(_E.stream_id == stream_id, _E.seq < first_seq))
-
-    async def end(self, endings: Mapping[str, Ending], sizes: Mapping[str, int]) -> None:
-        """End streams."""
-        values: dict[str, list[Any]] = {
-            "id": list(endings),
-            "ending": [ending.value for ending in endings.values()],
-            "bytes": [sizes.get(id_, 0) for id_ in endings],
-        }
-        rows = build_array_table({name: _S[name].type for name in values}, values)
-        ended = sa.update(STREAMS).where(_S.id == rows.c.id)
-        await self._connection.execute(ended.values(ended_at=_NOW, ending=rows.c.ending, bytes=rows.c.bytes))
 
     # Writers ─────────────────────────────────────────────────────────────────
 
@@ -170,11 +140,45 @@ class StreamTransaction:
 
 
 class StreamStore:
-    """Opens transactions on recordings."""
+    """Stores events, and opens transactions on recordings."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, connections: DriverConnections) -> None:
+        """Commits on `connections` do not wait for the disk (`CONNECTION_SETTINGS`)."""
         self._engine = engine
         self._autocommit_engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._connections = connections
+
+    async def append(self, writes: Sequence[EventWrite], writer_id: str) -> None:
+        """Store events, and the streams that begin with them; what is stored already stays as it is.
+
+        The commits do not wait for the disk: events outlive the proxy, but not a crash of the database just after.
+        """
+        events = [(write.stream_id, event) for write in writes for event in write.events]
+        columns: dict[str, list[Any]] = {
+            "stream_id": [stream_id for stream_id, _ in events],
+            "seq": [event.seq for _, event in events],
+            "event": [event.frame for _, event in events],
+        }
+        begun = [(write.begins, write.task_id) for write in writes if write.begins is not None]
+        if begun:
+            await _BEGIN.fetch(self._connections, columns | _list_columns(begun, writer_id))
+        else:
+            await _APPEND.fetch(self._connections, columns)
+        later = {
+            write.stream_id: write.task_id for write in writes if write.task_id is not None and write.begins is None
+        }
+        if later:
+            values = {"id": list(later), "task_id": list(later.values())}
+            await _NAME_TASKS.fetch(self._connections, values)
+
+    async def end(self, endings: Mapping[str, Ending], sizes: Mapping[str, int]) -> None:
+        """End streams; `sizes` are the bytes of their events. The commit waits for the disk."""
+        values: dict[str, list[Any]] = {
+            "id": list(endings),
+            "ending": [ending.value for ending in endings.values()],
+            "bytes": [sizes.get(id_, 0) for id_ in endings],
+        }
+        await _END.fetch(self._connections, values)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[StreamTransaction]:
@@ -220,14 +224,10 @@ def _stream_from_row(row: Any) -> RecordedStream:  # noqa: ANN401 - a row of SQL
     )
 
 
-_IS_ASYNC = sa.func.set_config("synchronous_commit", "off", True).is_not(None)
-"""Lets the commit of this statement not wait for the disk."""
-
-
 def _build_append() -> Insert:
     names = ("stream_id", "seq", "event")
     rows = build_array_table({name: _E[name].type for name in names})
-    selected = sa.select(*(rows.c[name] for name in names)).where(_IS_ASYNC)
+    selected = sa.select(*(rows.c[name] for name in names))
     append = insert(STREAM_EVENTS).from_select(list(names), selected)
     return append.on_conflict_do_nothing(index_elements=["stream_id", "seq"])
 
@@ -246,13 +246,21 @@ def _build_begin() -> Insert:
 
 def _build_name_tasks() -> CompiledStatement:
     rows = build_array_table({"id": _S.id.type, "task_id": _S.task_id.type})
-    named = sa.update(STREAMS).where(_S.id == rows.c.id, _IS_ASYNC)
+    named = sa.update(STREAMS).where(_S.id == rows.c.id)
     return CompiledStatement(named.values(task_id=rows.c.task_id))
+
+
+def _build_end() -> CompiledStatement:
+    rows = build_array_table({name: _S[name].type for name in ("id", "ending", "bytes")})
+    waits_for_disk = sa.func.set_config("synchronous_commit", "on", True).is_not(None)
+    ended = sa.update(STREAMS).where(_S.id == rows.c.id, waits_for_disk)
+    return CompiledStatement(ended.values(ended_at=_NOW, ending=rows.c.ending, bytes=rows.c.bytes))
 
 
 _BEGIN = CompiledStatement(_build_begin())
 _APPEND = CompiledStatement(_build_append())
 _NAME_TASKS = _build_name_tasks()
+_END = _build_end()
 
 _LAST_SEQ = sa.select(sa.func.max(_E.seq)).where(_E.stream_id == _S.id).scalar_subquery()
 

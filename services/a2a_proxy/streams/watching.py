@@ -4,9 +4,9 @@ import asyncio
 from contextlib import AbstractContextManager
 from datetime import timedelta
 
-from services.a2a_proxy.model import WorkspaceId
+from services.a2a_proxy.model import Deadline, WorkspaceId
 from services.a2a_proxy.streams.store import StreamStore
-from services.a2a_proxy.watch_list import WatchList
+from services.a2a_proxy.watch_list import Watcher, WatchList
 from services.chassis.errors import Unavailable
 
 READ_INTERVAL = timedelta(milliseconds=100)
@@ -25,30 +25,13 @@ MAX_FOLLOWERS_PER_TARGET = 256
 """Of them, those of one workspace."""
 
 
-class Follower:
+class Follower(Watcher):
     """Waits until a recording has more than its caller has seen."""
 
     def __init__(self, seen: int) -> None:
+        super().__init__()
         self.seen = seen
         """The last event that the caller has received."""
-        self._changed = asyncio.Event()
-
-    async def wait(self, within: timedelta) -> bool:
-        """Wait until there is more, or the following ends; returns whether that is so within the time."""
-        try:
-            async with asyncio.timeout(within.total_seconds()):
-                await self._changed.wait()
-        except TimeoutError:
-            return False
-        return True
-
-    def clear(self) -> None:
-        """Wait anew; call it before each look, so that nothing is missed."""
-        self._changed.clear()
-
-    def wake(self) -> None:
-        """Have the caller look."""
-        self._changed.set()
 
 
 class StreamWatch:
@@ -61,7 +44,11 @@ class StreamWatch:
         )
         self._own: set[str] = set()
         """The recordings that this replica writes."""
-        self.is_stopping = False
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the service stops."""
+        return self._followers.is_stopping
 
     def note_begin(self, stream_id: str) -> None:
         """Note that this replica writes a recording, and wakes its followers itself."""
@@ -74,8 +61,7 @@ class StreamWatch:
 
     def wake(self, stream_id: str) -> None:
         """Wake the followers of a recording."""
-        for follower in self._followers.get(stream_id):
-            follower.wake()
+        self._followers.wake(stream_id)
 
     def is_followed(self, stream_id: str) -> bool:
         """Whether a caller of this replica follows a recording."""
@@ -89,11 +75,13 @@ class StreamWatch:
         """Raise `AgentBusy` if no further recording of a target may be followed."""
         self._followers.check_room(target)
 
+    async def wait(self, follower: Follower, interval: timedelta, deadline: Deadline | None) -> bool:
+        """Wait until there may be more (`WatchList.wait`)."""
+        return await self._followers.wait(follower, interval, deadline)
+
     def stop(self) -> None:
         """Have all callers end, because the service stops."""
-        self.is_stopping = True
-        for stream_id in self._followers.list_items():
-            self.wake(stream_id)
+        self._followers.stop()
 
     async def run(self) -> None:
         """Look at the followed recordings of other replicas until cancelled; nothing is read while there are none."""

@@ -19,6 +19,9 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 MAX_CONCURRENT_BATCHES = 2
 """Batches that are written at the same time, so that an event waits for no other batch but its own."""
 
+MAX_STATEMENTS = MAX_CONCURRENT_BATCHES + 1
+"""Statements that are executed at the same time: the batches, and one that stores the ends of streams."""
+
 EVENT_BYTES = 64
 """Bytes that an event occupies besides its text."""
 
@@ -120,8 +123,7 @@ class StreamWriter:
             log.warning("streams not ended: the database is unavailable")
 
     async def _append_batch(self, batch: Sequence[EventWrite]) -> Sequence[None]:
-        async with self._store.begin_single() as tx:
-            await tx.append(batch, self._writer_id)
+        await self._store.append(batch, self._writer_id)
         return [None] * len(batch)
 
     async def _store_endings(self) -> None:
@@ -130,8 +132,7 @@ class StreamWriter:
             waiting = dict(self._endings)
             if not waiting:
                 return
-            async with self._store.begin_single() as tx:
-                endings = {id_: ending for id_, (ending, _) in waiting.items()}
-                await tx.end(endings, {id_: size for id_, (_, size) in waiting.items()})
+            endings = {id_: ending for id_, (ending, _) in waiting.items()}
+            await self._store.end(endings, {id_: size for id_, (_, size) in waiting.items()})
             for id_ in waiting:
                 del self._endings[id_]

@@ -40,34 +40,16 @@ class AgentAnswers:
         if known is None:
             return answer
         if known.operation in MESSAGE_OPERATIONS:
-            return await self._note_answer(incoming, answer)
+            return await self._note_answer(incoming, envelope, answer)
         if known.operation is Operation.LIST_TASKS and not rules.sees_all(get_owner(incoming)):
             return await self._filter_list(incoming, envelope, answer)
         return answer
 
-    async def _note_answer(self, incoming: IncomingMessage, answer: Answer | Stream) -> Answer | Stream:
-        if isinstance(answer, Stream):
-            return replace(answer, chunks=self._note_stream(incoming, answer.chunks))
-        if answer.status < FIRST_ERROR:
-            task = await run_by_size(len(answer.body), find_task, answer.body)
-            if task is not None:
-                await self._note(incoming, task)
-        return answer
-
-    async def _note_stream(
-        self, incoming: IncomingMessage, chunks: AsyncGenerator[bytes, None]
-    ) -> AsyncGenerator[bytes, None]:
-        """Yield a stream unchanged; its task is noted before the chunk that tells of it is passed on."""
-        finder = TaskFinder()
-        try:
-            async for chunk in chunks:
-                if finder.is_searching and (task := finder.feed(chunk)) is not None:
-                    await self._note(incoming, task)
-                yield chunk
-        finally:
-            await chunks.aclose()
-
-    async def _note(self, incoming: IncomingMessage, task: AnsweredTask) -> None:
+    async def note(self, incoming: IncomingMessage, envelope: Envelope, task: AnsweredTask) -> None:
+        """Note the task in an answer; one in the answer to another request than a message is no new one."""
+        known = find_method(envelope.method)
+        if known is None or known.operation not in MESSAGE_OPERATIONS:
+            return
         await self._register.note(
             NewTask(
                 target_id=incoming.target,
@@ -76,6 +58,30 @@ class AgentAnswers:
                 context_id=task.context_id,
             )
         )
+
+    async def _note_answer(
+        self, incoming: IncomingMessage, envelope: Envelope, answer: Answer | Stream
+    ) -> Answer | Stream:
+        if isinstance(answer, Stream):
+            return replace(answer, chunks=self._note_stream(incoming, envelope, answer.chunks))
+        if answer.status < FIRST_ERROR:
+            task = await run_by_size(len(answer.body), find_task, answer.body)
+            if task is not None:
+                await self.note(incoming, envelope, task)
+        return answer
+
+    async def _note_stream(
+        self, incoming: IncomingMessage, envelope: Envelope, chunks: AsyncGenerator[bytes, None]
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield a stream unchanged; its task is noted before the chunk that tells of it is passed on."""
+        finder = TaskFinder()
+        try:
+            async for chunk in chunks:
+                if finder.is_searching and (task := finder.feed(chunk)) is not None:
+                    await self.note(incoming, envelope, task)
+                yield chunk
+        finally:
+            await chunks.aclose()
 
     async def _filter_list(self, incoming: IncomingMessage, envelope: Envelope, answer: Answer | Stream) -> Answer:
         """Return a list of tasks with those that the caller may see; an unreadable one is not passed on."""

@@ -16,7 +16,7 @@ from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.a2a_proxy.tasks import events, lists, views
 from services.a2a_proxy.tasks.model import Subscription, TaskListQuery, TaskOwner
 from services.a2a_proxy.tasks.store import TaskStore
-from services.a2a_proxy.tasks.watching import QueueWatch, Watcher
+from services.a2a_proxy.tasks.watching import QueueWatch
 from services.chassis.errors import Unavailable
 from services.chassis.large_bodies import run_by_size
 
@@ -104,7 +104,7 @@ class QueuedTasks:
                 yield told
                 while seen[0] in OPEN_STATES:
                     watcher.seen = seen
-                    if await self._wait(watcher, deadline):
+                    if await self._watch.wait(watcher, self._keepalive_interval, deadline):
                         seen, told = await self._render(subscription, seen[0])
                         yield told
                     else:
@@ -129,19 +129,6 @@ class QueuedTasks:
         else:
             told = events.build_end(task, dialect)
         return seen, b"".join(events.render_event(subscription.request_id, event) for event in told)
-
-    async def _wait(self, watcher: Watcher, deadline: Deadline | None) -> bool:
-        """Wait for a change, at most as long as the stream may be silent; returns whether there is one."""
-        within = self._keepalive_interval
-        if deadline is not None:
-            left = timedelta(seconds=deadline.at - asyncio.get_running_loop().time())
-            if left <= timedelta():
-                raise StreamInterrupted
-            within = min(within, left)
-        has_changed = await watcher.wait(within)
-        if self._watch.is_stopping:
-            raise StreamInterrupted
-        return has_changed
 
     async def _read(self, subscription: Subscription) -> QueuedMessage:
         """Return a message, once the database is available; raises `StreamInterrupted` if it is not stored."""

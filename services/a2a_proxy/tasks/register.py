@@ -138,11 +138,10 @@ class TaskRegister:
         first = {(task.target_id, task.task_id): task for task in reversed(batch)}
         self._noted.update(target for target, _ in first)
         full = [target for target in {key[0] for key in first} if self._noted[target] >= TRIM_INTERVAL_TASKS]
-        async with self._store.begin_single() as tx:
-            known = await tx.note(list(first.values()))
-            for target in full:
-                await tx.trim(target, keep=self._max_per_target, limit=10 * TRIM_INTERVAL_TASKS)
+        known = await self._store.note(list(first.values()))
         for target in full:
+            async with self._store.begin_single() as tx:
+                await tx.trim(target, keep=self._max_per_target, limit=10 * TRIM_INTERVAL_TASKS)
             del self._noted[target]
         return [known[task.target_id, task.task_id] for task in batch]
 

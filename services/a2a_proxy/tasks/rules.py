@@ -1,18 +1,10 @@
-"""Decides who may see and use a task, and how long a stream about one may last."""
+"""Decides who may see and use a task."""
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 
 from molecule_a2a.methods import find_method
-from services.a2a_proxy.model import Deadline
 from services.a2a_proxy.task_references import MESSAGE_OPERATIONS
 from services.a2a_proxy.tasks.model import TaskOwner
-
-LARGE_REQUEST_BYTES = 16 * 1024
-"""Size above which a request occupies memory that others wait for, until its stream ends."""
-
-MAX_LARGE_STREAM_DURATION = timedelta(seconds=30)
-"""Longest stream that answers a large request; its caller subscribes again with a small one."""
 
 
 def may_see(caller: TaskOwner, owner: TaskOwner, owner_org_id: str | None) -> bool:
@@ -42,11 +34,3 @@ def may_use(method: str, caller: TaskOwner, task_ids: Iterable[str], visible: Ma
     known = find_method(method)
     may_be_unknown = caller.workspace_id is None or known is None or known.operation in MESSAGE_OPERATIONS
     return all(visible.get(id_, may_be_unknown) for id_ in task_ids)
-
-
-def limit_stream(request_bytes: int, deadline: Deadline | None, *, now: float) -> Deadline | None:
-    """Return when a stream about an accepted message ends at the latest; `now` is in seconds of the event loop."""
-    if request_bytes <= LARGE_REQUEST_BYTES:
-        return deadline
-    at = now + MAX_LARGE_STREAM_DURATION.total_seconds()
-    return deadline if deadline is not None and deadline.at <= at else Deadline(at, MAX_LARGE_STREAM_DURATION)

@@ -1,6 +1,5 @@
 """Admits requests about tasks, and shows accepted messages as tasks."""
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from datetime import timedelta
 from molecule_a2a.errors import TASK_NOT_FOUND, UNSUPPORTED_OPERATION
 from molecule_a2a.methods import find_method
 from molecule_a2a.model import Dialect, Operation
+from services.a2a_proxy.answered_tasks import AnsweredTask
 from services.a2a_proxy.json_values import get_object
 from services.a2a_proxy.model import (
     NO_REFERENCES,
@@ -135,8 +135,7 @@ class Tasks:
         known = find_method(envelope.method)
         if known is not None and known.operation is Operation.SEND_STREAMING_MESSAGE:
             chunks = self._follow(envelope, incoming.target, receipt.queue_id, receipt.queue_id, deadline)
-            stream = Stream(status=OK, headers=STREAM_HEADERS, chunks=chunks)
-            return AnswerReceipt(answer=stream, agent_time=timedelta())
+            return AnswerReceipt(answer=_build_stream(chunks), agent_time=timedelta())
         result = await self._show_receipt(receipt, incoming.target, envelope)
         return replace(receipt, response=responses.build_response(responses.read_id(envelope.body), "result", result))
 
@@ -149,6 +148,10 @@ class Tasks:
     async def receive(self, incoming: IncomingMessage, envelope: Envelope, answer: Answer | Stream) -> Answer | Stream:
         """Return what the caller receives of an answer of an agent (`AgentAnswers.receive`)."""
         return await self._answers.receive(incoming, envelope, answer)
+
+    async def note(self, incoming: IncomingMessage, envelope: Envelope, task: AnsweredTask) -> None:
+        """Note the task in an answer to a message, before its caller learns of it."""
+        await self._answers.note(incoming, envelope, task)
 
     # Requests about queued messages ──────────────────────────────────────────
 
@@ -180,7 +183,7 @@ class Tasks:
             return answer_error(envelope, UNSUPPORTED_OPERATION, ENDED)
         self._queued.check_room(message.target_id)
         chunks = self._follow(envelope, message.target_id, message.id, id_, deadline)
-        return Stream(status=OK, headers=STREAM_HEADERS, chunks=chunks)
+        return _build_stream(chunks)
 
     def _follow(
         self, envelope: Envelope, target: WorkspaceId, queue_id: str, task_id: str, deadline: Deadline | None
@@ -192,8 +195,7 @@ class Tasks:
             request_id=responses.read_id(envelope.body),
             dialect=choose_dialect(envelope),
         )
-        now = asyncio.get_running_loop().time()
-        return self._queued.follow(subscription, deadline=rules.limit_stream(len(envelope.body), deadline, now=now))
+        return self._queued.follow(subscription, deadline=deadline)
 
     async def _list(self, incoming: IncomingMessage, envelope: Envelope) -> Answer:
         try:
@@ -236,6 +238,10 @@ class Tasks:
                 owner = found[id_].owner if id_ in found else TaskOwner(message.caller_id, message.caller_org_id)
                 found[id_] = _FoundTask(owner, message)
         return found
+
+
+def _build_stream(chunks: AsyncGenerator[bytes, None]) -> Stream:
+    return Stream(status=OK, headers=STREAM_HEADERS, chunks=chunks, holds_request=False)
 
 
 def _read_history_length(body: bytes) -> object:

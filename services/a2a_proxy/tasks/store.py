@@ -1,6 +1,6 @@
 """Transactions on the register of tasks, and queries on queued messages as tasks."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.a2a_proxy.driver_connections import DriverConnections
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.queue.model import Change, MessageState, QueuedMessage
 from services.a2a_proxy.queue.store.connection import CHANNEL, Observer
@@ -42,20 +43,8 @@ class TaskTransaction:
         """Store tasks, each only once, and return what is known of them: the first owner stays the owner.
 
         The queued message is the last one of this owner that the agent answered with the task.
-
-        They are stored in one order, so that two transactions never wait for each other.
         """
-        ordered = sorted(tasks, key=lambda task: (task.target_id, task.task_id))
-        columns: dict[str, list[Any]] = {
-            "target_id": [task.target_id for task in ordered],
-            "task_id": [task.task_id for task in ordered],
-            "owner_id": [task.owner.workspace_id for task in ordered],
-            "owner_org_id": [task.owner.org_id for task in ordered],
-            "context_id": [task.context_id for task in ordered],
-            "queue_id": [task.queue_id for task in ordered],
-        }
-        rows = await _NOTE.execute(self._connection, columns)
-        return {(WorkspaceId(str(row.target_id)), row.task_id): _task_from_row(row) for row in rows}
+        return _read_noted(await _NOTE.execute(self._connection, _list_columns(tasks)))
 
     async def find(self, target: WorkspaceId, task_ids: Sequence[str]) -> dict[str, KnownTask]:
         """Return those of the tasks of a workspace that are known."""
@@ -134,9 +123,14 @@ class TaskTransaction:
 class TaskStore:
     """Opens transactions on the register."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, connections: DriverConnections) -> None:
         self._engine = engine
         self._autocommit_engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._connections = connections
+
+    async def note(self, tasks: Sequence[NewTask]) -> dict[tuple[WorkspaceId, str], KnownTask]:
+        """Store tasks as `TaskTransaction.note` does, in a transaction of their own; raises `Unavailable`."""
+        return _read_noted(await _NOTE.fetch(self._connections, _list_columns(tasks)))
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[TaskTransaction]:
@@ -192,10 +186,31 @@ def _is_visible(
     return sa.true()
 
 
-def _task_from_row(row: Any) -> KnownTask:  # noqa: ANN401 - a row of the driver or of SQLAlchemy
-    workspace_id = None if row.owner_id is None else WorkspaceId(str(row.owner_id))
-    queue_id = None if row.queue_id is None else str(row.queue_id)
-    return KnownTask(owner=TaskOwner(workspace_id, row.owner_org_id), queue_id=queue_id)
+def _list_columns(tasks: Sequence[NewTask]) -> dict[str, list[Any]]:
+    """Return the columns of tasks in one order, so that two transactions never wait for each other."""
+    ordered = sorted(tasks, key=lambda task: (task.target_id, task.task_id))
+    return {
+        "target_id": [task.target_id for task in ordered],
+        "task_id": [task.task_id for task in ordered],
+        "owner_id": [task.owner.workspace_id for task in ordered],
+        "owner_org_id": [task.owner.org_id for task in ordered],
+        "context_id": [task.context_id for task in ordered],
+        "queue_id": [task.queue_id for task in ordered],
+    }
+
+
+def _read_noted(rows: Iterable[Any]) -> dict[tuple[WorkspaceId, str], KnownTask]:
+    """Return the tasks in the rows of `_NOTE`, which are those of the driver or of SQLAlchemy."""
+    return {(WorkspaceId(str(row[0])), str(row[1])): _build_task(*row[2:]) for row in rows}
+
+
+def _task_from_row(row: Any) -> KnownTask:  # noqa: ANN401 - a row of SQLAlchemy
+    return _build_task(row.owner_id, row.owner_org_id, row.queue_id)
+
+
+def _build_task(owner_id: object, owner_org_id: str | None, queue_id: object) -> KnownTask:
+    owner = TaskOwner(None if owner_id is None else WorkspaceId(str(owner_id)), owner_org_id)
+    return KnownTask(owner=owner, queue_id=None if queue_id is None else str(queue_id))
 
 
 def _build_note() -> CompiledStatement:

@@ -4,10 +4,10 @@ import asyncio
 from contextlib import AbstractContextManager
 from datetime import timedelta
 
-from services.a2a_proxy.model import WorkspaceId
+from services.a2a_proxy.model import Deadline, WorkspaceId
 from services.a2a_proxy.queue.model import MessageState
 from services.a2a_proxy.tasks.store import TaskStore
-from services.a2a_proxy.watch_list import WatchList
+from services.a2a_proxy.watch_list import Watcher, WatchList
 from services.chassis.errors import Unavailable
 
 READ_INTERVAL = timedelta(seconds=1)
@@ -26,32 +26,18 @@ MAX_WATCHERS_PER_TARGET = 256
 """Of them, those of one workspace."""
 
 
-class Watcher:
+class MessageWatcher(Watcher):
     """Waits until a message differs from what its stream has seen."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.seen: tuple[MessageState, int] | None = None
         """The state and the generation of the lease that the stream has told of; `None` before it has told any."""
-        self._changed = asyncio.Event()
-
-    async def wait(self, within: timedelta) -> bool:
-        """Wait until the message has changed or the watching ends; returns whether that is so within the time."""
-        try:
-            async with asyncio.timeout(within.total_seconds()):
-                await self._changed.wait()
-        except TimeoutError:
-            return False
-        self._changed.clear()
-        return True
 
     def note(self, found: tuple[MessageState, int] | None) -> None:
         """Note what is stored of the message; `None` for one that is not stored any more."""
         if self.seen is not None and found != self.seen:
-            self._changed.set()
-
-    def wake(self) -> None:
-        """Have the stream look, whatever has changed."""
-        self._changed.set()
+            self.wake()
 
 
 class QueueWatch:
@@ -59,19 +45,27 @@ class QueueWatch:
 
     def __init__(self, store: TaskStore) -> None:
         self._store = store
-        self._watchers: WatchList[Watcher] = WatchList(
+        self._watchers: WatchList[MessageWatcher] = WatchList(
             max_watchers=MAX_WATCHERS, max_per_target=MAX_WATCHERS_PER_TARGET
         )
         self._woken = asyncio.Event()
-        self.is_stopping = False
 
-    def watch(self, target: WorkspaceId, queue_id: str) -> AbstractContextManager[Watcher]:
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the service stops."""
+        return self._watchers.is_stopping
+
+    def watch(self, target: WorkspaceId, queue_id: str) -> AbstractContextManager[MessageWatcher]:
         """Watch a message for the length of the block; raises `AgentBusy` if too many are watched.
 
         The stream sets `seen` after each look, so a change between its looks is never missed.
         """
         self.check_room(target)
-        return self._watchers.hold(target, queue_id, Watcher())
+        return self._watchers.hold(target, queue_id, MessageWatcher())
+
+    async def wait(self, watcher: MessageWatcher, interval: timedelta, deadline: Deadline | None) -> bool:
+        """Wait until the message may have changed (`WatchList.wait`)."""
+        return await self._watchers.wait(watcher, interval, deadline)
 
     def check_room(self, target: WorkspaceId) -> None:
         """Raise `AgentBusy` if no further message of a target may be watched."""
@@ -83,10 +77,7 @@ class QueueWatch:
 
     def stop(self) -> None:
         """Have all streams end, because the service stops."""
-        self.is_stopping = True
-        for queue_id in self._watchers.list_items():
-            for watcher in self._watchers.get(queue_id):
-                watcher.wake()
+        self._watchers.stop()
 
     async def follow(self) -> None:
         """Look until cancelled, while any message is watched."""

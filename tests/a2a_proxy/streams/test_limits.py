@@ -1,24 +1,34 @@
 """What bounds recordings, and what happens to a stream that cannot be recorded."""
 
 import asyncio
+import gc
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from aiohttp import web
 
+from services.a2a_proxy.app import service
+from services.a2a_proxy.driver_connections import DriverConnections
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.streams import recorder, recording, writer
+from services.a2a_proxy.streams.caller_buffer import MAX_BUFFERED_BYTES
 from services.a2a_proxy.streams.model import Ending
 from services.a2a_proxy.streams.retention import StreamRetention
 from services.a2a_proxy.streams.store import StreamStore
 from services.a2a_proxy.streams.tables import STREAM_EVENTS, STREAM_WRITERS, STREAMS
+from services.a2a_proxy.streams.watching import Follower
 from services.a2a_proxy.streams.writer import ABANDONED_AGE, StreamWriter
+from services.a2a_proxy.tasks.tables import TASKS
+from services.a2a_proxy.waiting_call import WINDOW_BYTES, WaitingCall
 from tests.a2a_proxy.fake_gateway import A_WORKSPACE, CALLER, TARGET, open_exchange
 from tests.a2a_proxy.running_proxy import RunningProxy
 from tests.a2a_proxy.streams.stream_agent import StreamAgent, StreamClient
@@ -37,8 +47,9 @@ async def agent(proxy):
 
 
 @pytest.fixture
-def store(proxy) -> StreamStore:
-    return StreamStore(proxy.store._engine)
+async def store(proxy) -> AsyncIterator[StreamStore]:
+    async with DriverConnections(proxy.database_url, role=service.build_role(), limit=1) as connections:
+        yield StreamStore(proxy.store._engine, connections)
 
 
 async def execute(proxy, statement):
@@ -98,6 +109,8 @@ async def test_a_stream_beyond_the_limits_ends_without_its_caller(proxy, gateway
     client = StreamClient(gateway)
     await client.open()
     await client.read(2)
+    if module is recording:
+        agent.events = 20_000  # more than is sent before the proxy learns that the client has left
     await client.cut()
     if module is recording:
         agent.go.set()
@@ -133,6 +146,131 @@ async def test_a_stream_that_cannot_be_stored_goes_on_without_ids(proxy, gateway
 
     assert await eventually(is_incomplete)
     assert (await client.open(last_event_id=client.events[0][0])).refused.reason == "STREAM_EVENTS_GONE"
+
+
+@dataclass
+class SplittingAgent(StreamAgent):
+    """Streams events in pieces that end in the middle of an event, each when it is told."""
+
+    next: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def stream(self, request: web.Request, message: dict[str, Any]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        events = []
+        for number in range(4):
+            artifact = {"artifactId": "a", "parts": [{"kind": "text", "text": f"{number} "}]}
+            result = {"kind": "artifact-update", "taskId": self.task_id, "contextId": "c", "artifact": artifact}
+            events.append(f"data: {json.dumps({'jsonrpc': '2.0', 'id': message['id'], 'result': result})}\n\n".encode())
+        for whole, half in ((events[0], b""), (events[1], events[2][:20]), (events[2][20:], events[3][:20])):
+            await response.write(whole + half)
+            await self.next.wait()
+            self.next.clear()
+        await response.write(events[3][20:])
+        await response.write_eof()
+        return response
+
+
+@pytest.mark.covers("BEY-02")
+async def test_a_stream_that_cannot_be_stored_any_more_keeps_its_order_and_its_task(proxy, gateway, monkeypatch):
+    monkeypatch.setattr(writer, "STORE_TIMEOUT", timedelta(seconds=0.1))
+    async with serve_agent(SplittingAgent()) as agent:
+        proxy.registry.set_workspace(TARGET, address=agent.url)
+        client = StreamClient(gateway)
+        await client.open()
+        await client.read(1)
+        async with proxy.store.begin() as tx:
+            await tx.connection.execute(sa.text("lock table a2a_proxy.stream_events in exclusive mode"))
+            for _ in range(2):
+                agent.next.set()
+                await client.read(1)
+        agent.next.set()
+        await client.read()
+
+    assert client.text == "0 1 2 3 "
+    assert [bool(id_) for id_, _ in client.events] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("limit", [50, 1000], ids=["from the beginning", "after some events"])
+async def test_the_task_of_a_stream_is_known_even_if_its_event_is_not_recorded(proxy, gateway, monkeypatch, limit):
+    monkeypatch.setattr(recording, "MAX_EVENT_BYTES", limit)
+    agent = StreamAgent(shows_task=limit == 50, events=1 if limit == 50 else 0)
+    async with serve_agent(agent):
+        proxy.registry.set_workspace(TARGET, address=agent.url)
+        client = StreamClient(gateway)
+        await client.open()
+        await client.read()
+
+    known = sa.select(TASKS.c.task_id).where(TASKS.c.target_id == TARGET)
+    assert list((await execute(proxy, known)).scalars()) == ["t-1"]
+    assert bool(client.events[0][0]) == (limit == 1000)
+
+
+@dataclass
+class EndlessAgent(StreamAgent):
+    """Streams without end, until a write has to wait for a second, or MAX_SENT bytes are sent."""
+
+    MAX_SENT = 128 * 1024 * 1024
+
+    sent: int = 0
+    is_held_back: bool = False
+
+    async def stream(self, request: web.Request, message: dict[str, Any]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        event = b"data: " + b"x" * 32768 + b"\n\n"
+        while self.sent < self.MAX_SENT:
+            try:
+                async with asyncio.timeout(1):
+                    await response.write(event)
+            except TimeoutError:
+                self.is_held_back = True
+                break
+            self.sent += len(event)
+        await self.go.wait()
+        return response
+
+
+@pytest.mark.covers("BEY-02")
+async def test_a_caller_that_takes_nothing_holds_a_bounded_part_of_its_stream(proxy, gateway):
+    async with serve_agent(EndlessAgent()) as agent:
+        proxy.registry.set_workspace(TARGET, address=agent.url)
+        client = StreamClient(gateway)
+        await client.open()
+
+        assert await eventually(lambda: agent.is_held_back or agent.sent >= agent.MAX_SENT)
+        assert agent.is_held_back
+        stored = sa.select(sa.func.sum(sa.func.length(STREAM_EVENTS.c.event)))
+        assert (await execute(proxy, stored)).scalar_one() <= WINDOW_BYTES + 2 * MAX_BUFFERED_BYTES
+        await client.cut()
+        agent.go.set()
+
+
+def count_objects(*kinds: type) -> int:
+    gc.collect()
+    return sum(isinstance(found, kinds) for found in gc.get_objects())
+
+
+@pytest.mark.covers("BEY-02")
+async def test_a_thousand_readers_that_vanish_leave_nothing(proxy, gateway, agent):
+    agent.pauses = frozenset({1})
+    client = StreamClient(gateway)
+    await client.open()
+    await client.read(2)
+    objects, tasks = count_objects(Follower, WaitingCall), len(asyncio.all_tasks())
+
+    for _ in range(4):
+        readers = [StreamClient(gateway) for _ in range(250)]
+        for reader in readers:
+            await reader.open(last_event_id=client.events[0][0])
+        for reader in readers:
+            await reader.cut()
+        assert await eventually(lambda: len(asyncio.all_tasks()) == tasks)
+
+    assert count_objects(Follower, WaitingCall) == objects
+    agent.go.set()
+    await client.read()
+    assert client.text == "0 1 2 "
 
 
 @pytest.mark.covers("BEY-02")

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.a2a_proxy.app import service
+from services.a2a_proxy.driver_connections import DriverConnections
 from services.a2a_proxy.model import Answer, WorkspaceId
 from services.a2a_proxy.queue.model import Delivered, Result
 from services.a2a_proxy.queue.store.transaction import QueueStore
@@ -35,8 +36,9 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-def store(engine: AsyncEngine) -> TaskStore:
-    return TaskStore(engine)
+async def store(engine: AsyncEngine, database_url: str) -> AsyncIterator[TaskStore]:
+    async with DriverConnections(database_url, role=service.build_role(), limit=1) as connections:
+        yield TaskStore(engine, connections)
 
 
 def task(task_id: str, owner: TaskOwner = ONE, target: WorkspaceId = TARGET, **fields) -> NewTask:
@@ -110,8 +112,9 @@ async def count_old(engine: AsyncEngine) -> int:
 
 async def test_while_the_database_is_unavailable_the_answer_is_not_lost(database_url):
     async with databases.open_empty_database(database_url, service) as engine:
-        broken = TaskStore(sa.ext.asyncio.create_async_engine("postgresql+asyncpg://nobody@127.0.0.1:1/none"))
-        register = TaskRegister(broken)
+        url = "postgresql://nobody@127.0.0.1:1/none"
+        broken = sa.ext.asyncio.create_async_engine(url.replace(":", "+asyncpg:", 1))
+        register = TaskRegister(TaskStore(broken, DriverConnections(url, role=None, limit=1)))
 
         await register.note(task("a"))
 

@@ -1,14 +1,8 @@
-from datetime import timedelta
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.a2a_proxy.model import Deadline
 from services.a2a_proxy.tasks.model import OPERATOR, TaskOwner
 from services.a2a_proxy.tasks.rules import (
-    LARGE_REQUEST_BYTES,
-    MAX_LARGE_STREAM_DURATION,
-    limit_stream,
     may_see,
     may_use,
     sees_all,
@@ -55,14 +49,3 @@ def test_nobody_uses_a_task_of_another_owner_and_no_workspace_asks_for_an_unknow
         assert may
     else:
         assert may == (method in {"SendMessage", "message/stream", "tasks/x"})
-
-
-def test_a_stream_that_answers_a_large_request_ends_soon():
-    soon, late = [Deadline(110.0 + seconds, timedelta(seconds=1)) for seconds in (0, 900)]
-
-    for deadline in (None, soon, late):
-        assert limit_stream(LARGE_REQUEST_BYTES, deadline, now=100.0) is deadline
-    assert limit_stream(LARGE_REQUEST_BYTES + 1, soon, now=100.0) is soon
-    for deadline in (None, late):
-        limited = limit_stream(LARGE_REQUEST_BYTES + 1, deadline, now=100.0)
-        assert limited == Deadline(130.0, MAX_LARGE_STREAM_DURATION)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from molecule_a2a.model import Dialect
 from services.a2a_proxy.app import service
+from services.a2a_proxy.driver_connections import DriverConnections
 from services.a2a_proxy.errors import AgentBusy
 from services.a2a_proxy.model import Deadline, StreamInterrupted, WorkspaceId
 from services.a2a_proxy.queue import rules
@@ -30,8 +31,8 @@ LONG = timedelta(seconds=10)
 class CountingStore(TaskStore):
     """Counts the transactions."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        super().__init__(engine)
+    def __init__(self, engine: AsyncEngine, connections: DriverConnections) -> None:
+        super().__init__(engine, connections)
         self.opened = 0
 
     def begin(self):
@@ -51,8 +52,9 @@ def queue(engine: AsyncEngine) -> QueueStore:
 
 
 @pytest.fixture
-def store(engine: AsyncEngine) -> CountingStore:
-    return CountingStore(engine)
+async def store(engine: AsyncEngine, database_url: str) -> AsyncIterator[CountingStore]:
+    async with DriverConnections(database_url, role=service.build_role(), limit=1) as connections:
+        yield CountingStore(engine, connections)
 
 
 @pytest.fixture
