@@ -12,10 +12,12 @@ from google.protobuf.json_format import MessageToDict
 from deploy.plane import Plane
 from tests.databases import plane_database
 from tests.e2e.a2a_matrix.agents import AGENTS, OFFERS, POLL, serve_agents
+from tests.e2e.a2a_matrix.card_agents import GRPC
 from tests.e2e.a2a_matrix.cells import RIGHT, Habits, try_all
 from tests.e2e.a2a_matrix.clients import CurrentRpcClient, read_seen
+from tests.e2e.a2a_matrix.curl_client import CurlClient
 from tests.e2e.a2a_matrix.expectations import CLIENTS, DOCUMENT, LEGACY_AGENTS, OLD_SDK, expect, replace_table
-from tests.e2e.a2a_matrix.framework_agents import HABITS, PYDANTIC_AI
+from tests.e2e.a2a_matrix.framework_agents import GOOGLE_ADK, HABITS, PYDANTIC_AI
 from tests.e2e.a2a_matrix.grpc_client import GrpcClient
 from tests.e2e.sdk_clients import node
 from tests.e2e.sdk_clients.environments import GENERATIONS, converse_with_all
@@ -23,14 +25,14 @@ from tests.e2e.sdk_clients.environments import GENERATIONS, converse_with_all
 PUSHED = [name for name in AGENTS if name != POLL]
 """The agents that have an address of their own."""
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def plane(database_url):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    env = {"GATEWAY_GRPC_LISTEN": address}
+    env = {"GATEWAY_GRPC_LISTEN": address, "REMOTE_LIVENESS_STALE_AFTER": "3600"}  # the agents send no heartbeats
     async with plane_database(database_url) as url, Plane(backend="none", database_url=url, env=env) as plane:
         plane.grpc_address = address
         yield plane
@@ -118,6 +120,27 @@ async def test_the_official_python_client_reaches_every_agent_by_grpc(plane, age
         found[name] = ("hello" in {event.text for event in events}, events[-1].state)
 
     assert found == dict.fromkeys(PUSHED, (True, "completed"))
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("agent", ["JSON-RPC 1.0", GRPC, GOOGLE_ADK])
+async def test_curl_alone_does_what_the_document_shows(plane, agents, agent):
+    client = CurlClient(plane.url, agents[agent].workspace_id)
+
+    sent = read_seen(await client.read("Send a message"))
+    events = [read_seen(event) for event in await client.read_events("Stream the answer")]
+    client.variables["TASK"] = read_seen(await client.read("Send a message", "wait")).task_id
+    read = read_seen(await client.read("Read a task"))
+    listed = await client.read("List your tasks")
+    canceled = read_seen(await client.read("Cancel a task"))
+
+    assert (sent.state, sent.text) == ("completed", "hello")
+    assert ("hello" in {event.text for event in events}, events[-1].state) == (True, "completed")
+    assert (read.task_id, read.state) == (client.variables["TASK"], "input-required")
+    assert client.variables["TASK"] in {task["id"] for task in listed["tasks"]}
+    assert canceled.state == "canceled"
+    by_rpc, by_rest = await client.read_first_examples()
+    assert read_seen(by_rpc["result"]).text == read_seen(by_rest).text == "hello"
 
 
 def test_the_document_shows_the_table():

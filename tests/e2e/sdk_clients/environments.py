@@ -43,7 +43,7 @@ async def serve_agent_program(name: str) -> AsyncIterator[str]:
     agent = await asyncio.create_subprocess_exec(python, HERE / f"agent_{name}.py", stdout=asyncio.subprocess.PIPE)
     assert agent.stdout is not None
     try:
-        yield (await asyncio.wait_for(agent.stdout.readline(), 60)).decode().strip()
+        yield (await asyncio.wait_for(agent.stdout.readline(), 240)).decode().strip()
     finally:
         agent.kill()
         await agent.wait()
