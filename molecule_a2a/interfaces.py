@@ -53,11 +53,14 @@ def read_interfaces(card: object) -> list[Interface]:
 def list_interfaces(card: JsonObject) -> list[JsonObject]:
     """Return the interfaces of a card in the form of 1.0, each once: first those of 1.0, then those of 0.3.
 
-    An interface without an address is left out.
+    An interface without an address is left out, and so is one of 0.3 that repeats one of 1.0 which names no version:
+    the official SDK adds it to such a card, whether the agent speaks 0.3 or not.
     """
     interfaces: dict[tuple[str, ...], JsonObject] = {}
     card = rename_members(card, _CARD_ALIASES)
-    for interface in (*_list_current(card), *_list_legacy(card)):
+    unversioned = {_get_place(one) for one in _list_objects(card.get("supportedInterfaces")) if not _get_version(one)}
+    legacy = (one for one in _list_legacy(card) if _get_place(one) not in unversioned)
+    for interface in (*_list_current(card), *legacy):
         url, version = get_text(interface, "url"), interface["protocolVersion"]
         binding = get_text(interface, "protocolBinding") or DEFAULT_BINDING
         if url:
@@ -68,6 +71,16 @@ def list_interfaces(card: JsonObject) -> list[JsonObject]:
 
 _CARD_ALIASES = list_aliases("supportedInterfaces", "additionalInterfaces", "preferredTransport", "protocolVersion")
 _INTERFACE_ALIASES = list_aliases("protocolBinding", "protocolVersion")
+
+
+def _get_version(interface: JsonObject) -> str:
+    return get_text(rename_members(interface, _INTERFACE_ALIASES), "protocolVersion")
+
+
+def _get_place(interface: JsonObject) -> tuple[str, str]:
+    """Return the address and the binding of an interface."""
+    renamed = rename_members(interface, _INTERFACE_ALIASES)
+    return get_text(renamed, "url"), get_text(renamed, "protocolBinding") or DEFAULT_BINDING
 
 
 def _list_current(card: JsonObject) -> Iterator[JsonObject]:

@@ -3,7 +3,7 @@
 from molecule_a2a.members import convert_list_member, convert_member, fill_members, list_aliases, rename_members
 from molecule_a2a.messages import downgrade_artifact, downgrade_message, upgrade_artifact, upgrade_message
 from molecule_a2a.model import JsonObject
-from molecule_a2a.timestamps import upgrade_timestamp
+from molecule_a2a.timestamps import upgrade_status_time
 
 STATES = {
     "unknown": "TASK_STATE_UNSPECIFIED",
@@ -54,14 +54,7 @@ def upgrade_status(status: JsonObject) -> JsonObject:
     if "state" in upgraded:
         upgraded["state"] = upgrade_state(upgraded["state"])
     convert_member(upgraded, "message", upgrade_message)
-    timestamp = upgraded.get("timestamp")
-    if isinstance(timestamp, str):
-        time = upgrade_timestamp(timestamp)
-        if time is None:
-            del upgraded["timestamp"]
-        else:
-            upgraded["timestamp"] = time
-    return upgraded
+    return upgrade_status_time(upgraded)
 
 
 def downgrade_status(status: object) -> JsonObject:

@@ -63,6 +63,28 @@ def test_a_card_for_both_dialects_names_each_interface_once():
     assert read_interfaces(card) == [interface(), interface(version="0.3")]
 
 
+def test_an_interface_of_1_0_without_a_version_is_not_repeated_as_0_3():
+    """The SDK writes these members of 0.3 for it, and answers no request of 0.3."""
+    card = {
+        "supportedInterfaces": [
+            {"url": "https://a/", "protocol_binding": "JSONRPC"},
+            {"url": "https://a/rest", "protocolBinding": "HTTP+JSON", "protocolVersion": ""},
+        ],
+        "url": "https://a/",
+        "preferredTransport": "JSONRPC",
+        "protocolVersion": "0.3",
+        "additionalInterfaces": [
+            {"url": "https://a/rest", "transport": "HTTP+JSON"},
+            {"url": "https://a/old", "transport": "HTTP+JSON"},
+        ],
+    }
+    assert read_interfaces(card) == [
+        interface(),
+        interface("https://a/rest", "HTTP+JSON"),
+        interface("https://a/old", "HTTP+JSON", "0.3"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("card", "version", "dialect"),
     [

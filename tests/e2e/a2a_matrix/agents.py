@@ -10,6 +10,8 @@ from a2a.server.routes import create_jsonrpc_routes, create_rest_routes
 from starlette.applications import Starlette
 
 from deploy.plane import Plane
+from tests.e2e.a2a_matrix.card_agents import CARD_AGENTS, get_url, serve_card_agents
+from tests.e2e.a2a_matrix.framework_agents import FRAMEWORKS, serve_framework_agents
 from tests.e2e.conversation import wait_until_online
 from tests.e2e.principals import external
 from tests.e2e.sdk_clients.environments import serve_official_agent
@@ -27,7 +29,7 @@ OFFERS: dict[str, tuple[str, str, str]] = {
 
 POLL = "polls its inbox"
 
-AGENTS = (*OFFERS, POLL)
+AGENTS = (*OFFERS, *CARD_AGENTS, *FRAMEWORKS, POLL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ async def serve_agents(plane: Plane) -> AsyncIterator[dict[str, ServedAgent]]:
         run_server(rpc) as rpc_url,
         run_server(rest) as rest_url,
         serve_official_agent() as old_url,
+        serve_card_agents() as cards,
+        serve_framework_agents() as framework_cards,
         asyncio.TaskGroup() as group,
     ):
         urls = {"rpc": rpc_url, "rest": rest_url, "sdk 0.3": old_url}
@@ -55,6 +59,9 @@ async def serve_agents(plane: Plane) -> AsyncIterator[dict[str, ServedAgent]]:
         for name, (server, binding, version) in OFFERS.items():
             workspace_id = await _register(plane, name, urls[server], binding, version)
             found[name] = ServedAgent(workspace_id, urls[server])
+        for name, card in {**cards, **framework_cards}.items():
+            url = get_url(card)
+            found[name] = ServedAgent(await _register_card(plane, name, url, card), url)
         polling_id, token = await external(plane, "poll", delivery_mode="poll")
         found[POLL] = ServedAgent(polling_id)
         card = {"name": "poll", "description": "", "version": "1", "capabilities": {}, "skills": []}
@@ -66,8 +73,7 @@ async def serve_agents(plane: Plane) -> AsyncIterator[dict[str, ServedAgent]]:
 
 
 async def _register(plane: Plane, name: str, url: str, binding: str, version: str) -> str:
-    workspace_id, token = await external(plane, name.replace(" ", "-"), delivery_mode="push")
-    card: dict[str, Any] = {
+    card = {
         "name": name,
         "description": "",
         "version": "1",
@@ -77,6 +83,11 @@ async def _register(plane: Plane, name: str, url: str, binding: str, version: st
         "defaultInputModes": ["text/plain"],
         "defaultOutputModes": ["text/plain"],
     }
+    return await _register_card(plane, name, url, card)
+
+
+async def _register_card(plane: Plane, name: str, url: str, card: dict[str, Any]) -> str:
+    workspace_id, token = await external(plane, name.replace(" ", "-"), delivery_mode="push")
     body = {"id": workspace_id, "agent_card": card, "url": url, "delivery_mode": "push"}
     await _post(plane, token, "/registry/register", body)
     return workspace_id

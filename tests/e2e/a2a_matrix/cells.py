@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from tests.e2e.a2a_matrix.clients import WEBHOOK, Client, Refused, read_seen
@@ -20,20 +21,32 @@ OPERATIONS = (
 )
 
 
-async def try_all(client: Client) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What an agent does with a task that waits."""
+
+    holds_answer: bool = False
+    """It answers the message only when the task is over, unless the client wants the answer at once."""
+
+    ignores_cancel: bool = False
+    """It answers a cancellation with the task as it is, which ends once the agent is told to release it."""
+
+
+async def try_all(client: Client, habits: Habits = Habits()) -> dict[str, str]:
     """Return `ok`, the code of the refusal, or what is wrong, for each operation."""
+    trial = _Trial(client, habits)
     attempts: dict[str, Callable[[], Awaitable[bool]]] = {
-        "send": lambda: _send(client),
-        "stream": lambda: _stream(client),
-        "get": lambda: _get(client),
-        "list": lambda: _list(client),
-        "subscribe": lambda: _subscribe(client),
-        "cancel": lambda: _cancel(client),
-        "push set": lambda: _push(client, "push set"),
-        "push get": lambda: _push(client, "push set", "push get"),
-        "push list": lambda: _push(client, "push set", "push list"),
-        "push delete": lambda: _push(client, "push set", "push delete"),
-        "card": lambda: _card(client),
+        "send": trial.send,
+        "stream": trial.stream,
+        "get": trial.get,
+        "list": trial.list,
+        "subscribe": trial.subscribe,
+        "cancel": trial.cancel,
+        "push set": lambda: trial.push("push set"),
+        "push get": lambda: trial.push("push set", "push get"),
+        "push list": lambda: trial.push("push set", "push list"),
+        "push delete": lambda: trial.push("push set", "push delete"),
+        "card": trial.card,
     }
     found = {}
     for operation in OPERATIONS:
@@ -50,74 +63,82 @@ async def try_all(client: Client) -> dict[str, str]:
     return found
 
 
-async def _open_task(client: Client) -> str:
-    """Return the id of a task that is not over."""
-    return read_seen(await client.call("send", text="wait")).task_id
+class _Trial:
+    """The operations of a client with an agent; each returns whether the answer is right."""
 
+    def __init__(self, client: Client, habits: Habits) -> None:
+        self._client = client
+        self._habits = habits
 
-async def _cancel_open(client: Client, task_id: str) -> Any:
-    """Cancel a task, as soon as the agent that fetches its messages has returned the message."""
+    async def send(self) -> bool:
+        seen = read_seen(await self._client.call("send", text="hello"))
+        if seen.state in {"submitted", "working"}:  # of an agent that answers before the task ends
 
-    async def cancel() -> Any:
-        try:
-            return await client.call("cancel", task_id=task_id)
-        except Refused as refused:
-            if str(refused.code) in NOT_CANCELABLE:
-                return None
-            raise
+            async def is_completed() -> bool:
+                return read_seen(await self._client.call("get", task_id=seen.task_id)).state == "completed"
 
-    return await eventually(cancel)
+            await eventually(is_completed)
+            seen = read_seen(await self._client.call("get", task_id=seen.task_id))
+        return (seen.state, seen.text) == ("completed", "hello")
 
+    async def stream(self) -> bool:
+        events = [read_seen(event) async for event in self._client.events("stream", text="hello")]
+        return events[-1].state == "completed" and "hello" in {event.text for event in events}
 
-async def _send(client: Client) -> bool:
-    seen = read_seen(await client.call("send", text="hello"))
-    if seen.state in {"submitted", "working"}:  # of an agent that fetches its messages
+    async def get(self) -> bool:
+        task_id = await self._open_task()
+        seen = read_seen(await self._client.call("get", task_id=task_id))
+        return seen.task_id == task_id and seen.state in {"input-required", "submitted", "working"}
 
-        async def is_completed() -> bool:
-            return read_seen(await client.call("get", task_id=seen.task_id)).state == "completed"
+    async def list(self) -> bool:
+        task_id = await self._open_task()
+        return task_id in {task["id"] for task in (await self._client.call("list"))["tasks"]}
 
-        await eventually(is_completed)
-        seen = read_seen(await client.call("get", task_id=seen.task_id))
-    return (seen.state, seen.text) == ("completed", "hello")
+    async def cancel(self) -> bool:
+        expected = {"submitted", "working"} if self._habits.ignores_cancel else {"canceled"}
+        return read_seen(await self._cancel_open(await self._open_task())).state in expected
 
+    async def subscribe(self) -> bool:
+        task_id = await self._open_task()
+        states = []
+        async for event in self._client.events("subscribe", task_id=task_id):
+            states.append(read_seen(event).state)
+            if len(states) == 1:
+                await self._end(task_id)
+        return states[-1] == ("completed" if self._habits.ignores_cancel else "canceled")
 
-async def _stream(client: Client) -> bool:
-    events = [read_seen(event) async for event in client.events("stream", text="hello")]
-    return events[-1].state == "completed" and "hello" in {event.text for event in events}
+    async def push(self, *operations: str) -> bool:
+        """Set a config for a task that is not over; read or delete it afterwards."""
+        task_id = await self._open_task()
+        for operation in operations:
+            result = await self._client.call(operation, task_id=task_id)
+        return operations[-1] == "push delete" or WEBHOOK in str(result)
 
+    async def card(self) -> bool:
+        return bool((await self._client.call("card"))["name"])
 
-async def _get(client: Client) -> bool:
-    task_id = await _open_task(client)
-    seen = read_seen(await client.call("get", task_id=task_id))
-    return seen.task_id == task_id and seen.state in {"input-required", "submitted", "working"}
+    async def _open_task(self) -> str:
+        """Return the id of a task that is not over."""
+        self._client.returns_immediately = self._habits.holds_answer
+        opened = await self._client.call("send", text="wait")
+        self._client.returns_immediately = False
+        return read_seen(opened).task_id
 
+    async def _end(self, task_id: str) -> None:
+        if self._habits.ignores_cancel:
+            await self._client.call("send", text="release")
+        else:
+            await self._cancel_open(task_id)
 
-async def _list(client: Client) -> bool:
-    task_id = await _open_task(client)
-    return task_id in {task["id"] for task in (await client.call("list"))["tasks"]}
+    async def _cancel_open(self, task_id: str) -> Any:
+        """Cancel a task, as soon as the agent that fetches its messages has returned the message."""
 
+        async def cancel() -> Any:
+            try:
+                return await self._client.call("cancel", task_id=task_id)
+            except Refused as refused:
+                if str(refused.code) in NOT_CANCELABLE:
+                    return None
+                raise
 
-async def _cancel(client: Client) -> bool:
-    return read_seen(await _cancel_open(client, await _open_task(client))).state == "canceled"
-
-
-async def _subscribe(client: Client) -> bool:
-    task_id = await _open_task(client)
-    states = []
-    async for event in client.events("subscribe", task_id=task_id):
-        states.append(read_seen(event).state)
-        if len(states) == 1:
-            await _cancel_open(client, task_id)
-    return states[-1] == "canceled"
-
-
-async def _push(client: Client, *operations: str) -> bool:
-    """Set a config for a task that is not over; read or delete it afterwards."""
-    task_id = await _open_task(client)
-    for operation in operations:
-        result = await client.call(operation, task_id=task_id)
-    return operations[-1] == "push delete" or WEBHOOK in str(result)
-
-
-async def _card(client: Client) -> bool:
-    return bool((await client.call("card"))["name"])
+        return await eventually(cancel)

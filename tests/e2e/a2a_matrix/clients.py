@@ -65,6 +65,9 @@ class Client:
     name: str
     operations: tuple[str, ...]
 
+    returns_immediately = False
+    """Whether a message is answered at once, and not when its task ends or waits."""
+
     def __init__(self, http: httpx.AsyncClient, url: str) -> None:
         """`url` is the address of the binding."""
         self._http = http
@@ -87,7 +90,8 @@ class RpcClient(Client):
 
     async def call(self, operation: str, *, task_id: str = "", text: str = "") -> Any:
         answer = await self._http.post(self._url, json=self._build(operation, task_id, text), headers=self.headers)
-        assert answer.status_code == 200, answer.text
+        if answer.status_code != 200:
+            raise Refused(f"HTTP {answer.status_code}")
         return _read_response(answer.json())
 
     async def events(self, operation: str, *, task_id: str = "", text: str = "") -> AsyncIterator[Any]:
@@ -119,7 +123,8 @@ class LegacyRpcClient(RpcClient):
     def build_params(self, operation: str, task_id: str, text: str) -> JsonObject:
         match operation:
             case "send" | "stream":
-                return {"message": self.build_message(text)}
+                message = self.build_message(text)
+                return {"message": message, "configuration": {"blocking": not self.returns_immediately}}
             case "push set":
                 return {"taskId": task_id, "pushNotificationConfig": {"id": CONFIG_ID, "url": WEBHOOK}}
             case "push get" | "push delete":
@@ -155,7 +160,7 @@ class CurrentRpcClient(RpcClient):
     def build_params(self, operation: str, task_id: str, text: str) -> JsonObject:
         match operation:
             case "send" | "stream":
-                return {"message": build_current_message(text)}
+                return build_current_send(text, returns_immediately=self.returns_immediately)
             case "push set":
                 return {"taskId": task_id, "id": CONFIG_ID, "url": WEBHOOK}
             case "push get" | "push delete":
@@ -215,7 +220,7 @@ class CurrentRestClient(Client):
         return method, paths[operation], bodies.get(operation)
 
     def build_send(self, text: str) -> JsonObject:
-        return {"message": build_current_message(text)}
+        return build_current_send(text, returns_immediately=self.returns_immediately)
 
     def build_config(self, task_id: str) -> JsonObject:
         return {"taskId": task_id, "id": CONFIG_ID, "url": WEBHOOK}
@@ -226,7 +231,7 @@ class CurrentRestClient(Client):
     def _read(self, status: int, raw: bytes) -> Any:
         body = json.loads(raw) if raw else None
         if status >= 400:
-            raise Refused(_find_reason(body))
+            raise Refused(_find_reason(body) or f"HTTP {status}")
         if isinstance(body, dict) and "error" in body:
             raise Refused(_find_reason(body))
         return body
@@ -241,7 +246,8 @@ class LegacyRestClient(CurrentRestClient):
     headers = {}  # noqa: RUF012 - never changed
 
     def build_send(self, text: str) -> JsonObject:
-        return {"message": {"messageId": str(uuid4()), "role": "ROLE_USER", "content": [{"text": text}]}}
+        message = {"messageId": str(uuid4()), "role": "ROLE_USER", "content": [{"text": text}]}
+        return {"message": message, "configuration": {"blocking": not self.returns_immediately}}
 
     def build_config(self, task_id: str) -> JsonObject:
         name = f"tasks/{task_id}/pushNotificationConfigs/{CONFIG_ID}"
@@ -252,7 +258,11 @@ class LegacyRestClient(CurrentRestClient):
         return "/v1/card"
 
 
-CLIENTS = (OldestRpcClient, LegacyRpcClient, CurrentRpcClient, LegacyRestClient, CurrentRestClient)
+HTTP_CLIENTS = (OldestRpcClient, LegacyRpcClient, CurrentRpcClient, LegacyRestClient, CurrentRestClient)
+
+
+def build_current_send(text: str, *, returns_immediately: bool) -> JsonObject:
+    return {"message": build_current_message(text), "configuration": {"returnImmediately": returns_immediately}}
 
 
 def build_current_message(text: str) -> JsonObject:
@@ -284,4 +294,4 @@ def _find_reason(body: Any) -> object:
     for detail in error.get("details", []):
         if "reason" in detail:
             return detail["reason"]
-    return error.get("type") or error.get("message")
+    return error.get("type")
