@@ -26,6 +26,7 @@
 | `dispatches`          | counts the dispatches in progress of each target                       |      |
 | `body_budget`         | limits the memory of large messages and answers                        |      |
 | `inbound_secrets`     | caches the secrets that prove a message to an agent                    |      |
+| `agent_credentials`   | caches what the card of an agent requires of callers                   |      |
 | `timeouts`            | the idle timeout and the deadline of one dispatch                      |      |
 | `activity`            | the activity log: writes rows in batches after the answer              |      |
 | `activity_search`     | searches activity, with a bounded share of the database                |      |
