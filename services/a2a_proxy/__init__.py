@@ -18,7 +18,7 @@
 | `emitter`             | the protocol by which parts record activity and broadcast events       | pure |
 | `delivery`            | delivers one message, from the route to the receipt                    |      |
 | `waiting_call`        | the caller's side of one call: its end, its window, its memory         |      |
-| `chat_files`          | uploads to and downloads from agents, a room with its own rules        |      |
+| `chat_files`          | uploads to and downloads from agents, with rules of its own            |      |
 | `route_cache`         | routes in memory, updated by the registry's feed                       |      |
 | `agent_client`        | sends HTTP requests to agents                                          |      |
 | `answer_protocol`     | limits what an answer may cost beside its data                         |      |

@@ -41,7 +41,7 @@ class AgentCredentials:
 
     def __init__(self, auth: AuthClient) -> None:
         self._auth = auth
-        self._entries: dict[WorkspaceId, _Entry] = {}
+        self._entries: dict[WorkspaceId, _KnownCredentials] = {}
 
     async def find(self, route: Route) -> AgentCredential:
         """Return what is presented to an agent; nothing if no alternative of its card has all its secrets.
@@ -71,9 +71,9 @@ class AgentCredentials:
         """Forget the credentials of a removed workspace."""
         self._entries.pop(workspace_id, None)
 
-    async def _ask(self, route: Route) -> "_Entry | None":
+    async def _ask(self, route: Route) -> "_KnownCredentials | None":
         """Return what auth tells, or told just now; if it does not answer, what it told last in this generation."""
-        entry = self._entries.setdefault(route.workspace_id, _Entry(generation=route.generation))
+        entry = self._entries.setdefault(route.workspace_id, _KnownCredentials(generation=route.generation))
         async with entry.lock:
             is_current = entry.generation == route.generation
             if not (is_current and time.monotonic() < entry.ask_again_at):
@@ -121,7 +121,7 @@ def build_credential(security: tuple[SecurityAlternative, ...], values: Mapping[
 
 
 @dataclass(slots=True, kw_only=True)
-class _Entry:
+class _KnownCredentials:
     """What auth told about one generation of a workspace, until when it is used, and when auth may be asked again."""
 
     generation: int
