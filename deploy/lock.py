@@ -41,7 +41,7 @@ def hold_lock(path: Path, *, url: str) -> Iterator[None]:
 def find_holder(path: Path) -> int | None:
     """Return the pid of the process that holds the lock; `None` if no process does. Raises `OSError`."""
     pid, *_ = _read_holder(path)
-    return int(pid) if pid.isdigit() else None
+    return int(pid) if pid.isascii() and pid.isdigit() else None
 
 
 def find_url(path: Path) -> str:

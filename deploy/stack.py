@@ -1,13 +1,14 @@
 """Runs the plane as processes, in the order of their dependencies: PostgreSQL, the services, the gateway."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 
 import httpx
 
 from deploy import logins, migrations, postgres, processes, roles
+from deploy.errors import StartError
 from deploy.layout import Layout
 from deploy.output import ProcessLogs
 from deploy.progress import Progress
@@ -64,7 +65,7 @@ async def prepare_database(
             lambda: postgres.can_connect(server), children=[child], logs=logs, timeout=DATABASE_START_TIMEOUT
         )
     prefix = settings.database_role_prefix
-    with progress.step("roles and migrations"):
+    with progress.step("roles and migrations"), _naming_log(logs):
         await roles.apply_roles(server.url, prefix=prefix)
         await migrations.migrate_all(server.url, prefix=prefix)
         passwords = await logins.create_logins(server.url, prefix=prefix, superuser_password=server.password)
@@ -72,6 +73,16 @@ async def prepare_database(
         service: server.build_url(login=f"{prefix}_{service}", password=password)
         for service, password in passwords.items()
     }
+
+
+@contextmanager
+def _naming_log(logs: ProcessLogs) -> Iterator[None]:
+    """Add the log of the embedded server to an error: it says more than the connection does."""
+    try:
+        yield
+    except StartError as error:
+        message = f"{error} (log: {logs.path(postgres.NAME)})"
+        raise StartError(message) from error
 
 
 async def _prepare_given_server(settings: UpSettings, url: str, *, progress: Progress) -> Mapping[str, str]:

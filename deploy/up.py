@@ -88,7 +88,7 @@ async def run_until_stopped(settings: UpSettings, progress: Progress) -> None:
                 inherited=copy_environment(),
                 logs=logs,
                 progress=progress,
-                on_exit=lambda exit_: progress.print_log_line(exit_.name, _describe_exit(exit_)),
+                on_exit=lambda exit_: progress.print_log_line(exit_.name, _describe_exit(exit_, logs)),
             ) as supervisor:
                 stop_handler.supervisor = supervisor
                 team = await _prepare_demo_team(settings, layout, progress)
@@ -172,5 +172,6 @@ def _require_free_port(settings: UpSettings) -> None:
         raise StartError(message) from error
 
 
-def _describe_exit(exit_: ProcessExit) -> str:
-    return f"ended with {exit_.code}, starts again in {exit_.restart_in.total_seconds():g} s"
+def _describe_exit(exit_: ProcessExit, logs: ProcessLogs) -> str:
+    seconds = exit_.restart_in.total_seconds()
+    return f"ended with {exit_.code}, starts again in {seconds:g} s (log: {logs.path(exit_.name)})"

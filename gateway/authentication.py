@@ -64,7 +64,7 @@ class Authenticator:
         admin_token_digest: bytes | None = None,
         metrics_token_digest: bytes | None = None,
     ) -> None:
-        """`wall` returns the time in which expiries are given. Without ADMIN_TOKEN nobody is an operator.
+        """`wall` returns the time in which expiries are given. Without ADMIN_TOKEN no caller is an operator.
 
         Without `metrics_token_digest` only the operator reads metrics.
         """

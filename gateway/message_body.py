@@ -23,7 +23,7 @@ class MessageBody:
     def __init__(self, receive: Receive, *, declared: str) -> None:
         """`declared` is the Content-Length header. Raises `RequestTooLarge`."""
         self._receive = receive
-        self._declared = int(declared) if declared.isdigit() else None
+        self._declared = int(declared) if declared.isascii() and declared.isdigit() else None
         if self._declared is not None and self._declared > MAX_MESSAGE_BYTES:
             raise _too_large()
         self._pieces: list[bytes] = []

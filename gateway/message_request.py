@@ -12,6 +12,7 @@ from gateway import credentials, errors
 from gateway.guards import MESSAGE, IdentityProvider
 from gateway.message_body import MessageBody
 from gateway.middleware import REQUEST_ID_KEY
+from molecule_a2a.extension_headers import MAX_KNOWN_NAMES, is_extension_value, may_be_extension_header
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from services.chassis import identity, telemetry
 
@@ -33,6 +34,9 @@ FORWARDED_HEADERS = frozenset(
     }
 )
 """The request headers that the proxy receives; it forwards some of them to the agent."""
+
+MAX_EXTENSION_HEADERS = 32
+"""Other headers that the proxy receives; it forwards those that the card of the agent names."""
 
 LIST_HEADERS = frozenset({b"a2a-extensions", b"x-a2a-extensions"})
 """Headers whose lines are one list."""
@@ -110,7 +114,7 @@ def parse_target_id(text: str) -> str:
 
 def select_forwarded_headers(scope: Scope) -> dict[str, str]:
     """Return the headers for the proxy: the first of each name, lists joined, and only ASCII values."""
-    found: dict[str, str] = {}
+    found = _select_extension_headers(scope)
     for name, value in reversed(scope["headers"]):
         if name not in FORWARDED_HEADERS or not value.isascii():
             continue
@@ -121,6 +125,25 @@ def select_forwarded_headers(scope: Scope) -> dict[str, str]:
     if version := find_version(scope):
         found["a2a-version"] = version
     return found
+
+
+def _select_extension_headers(scope: Scope) -> dict[str, str]:
+    """Return the headers that an extension of the agent may name: the first of each name, up to the limits."""
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        extension = _find_extension_name(name)
+        if extension and extension not in found and len(found) < MAX_EXTENSION_HEADERS:
+            text = value.decode("latin-1").strip()
+            if is_extension_value(text):
+                found[extension] = text
+    return found
+
+
+@lru_cache(MAX_KNOWN_NAMES)
+def _find_extension_name(name: bytes) -> str:
+    """Return the name of a header that an extension may name; empty for any other."""
+    text = name.decode("latin-1")
+    return text if may_be_extension_header(text) else ""
 
 
 def find_version(scope: Scope) -> str:

@@ -163,7 +163,7 @@ async def stream_body(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
 def announced_size(request: Request, max_bytes: int) -> int | None:
     """Return the Content-Length of a body, `None` without one; raises `RequestTooLarge` above `max_bytes`."""
     announced = request.headers.get("content-length", "")
-    size = int(announced) if announced.isdecimal() else None
+    size = int(announced) if announced.isascii() and announced.isdigit() else None
     if size is not None and size > max_bytes:
         raise body_too_large(max_bytes)
     return size

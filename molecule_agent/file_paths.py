@@ -31,7 +31,7 @@ class InvalidPath(Exception):
 def split_path(path: str) -> tuple[str, ...]:
     """Return the parts of an absolute, canonical path below one of the roots; raises `InvalidPath` for any other.
 
-    Files of /configs whose name begins with a dot hold credentials, and are refused.
+    Files of /configs with a part of their path that begins with a dot hold credentials, and are refused.
     """
     if not path:
         raise InvalidPath("path query required")
@@ -43,7 +43,7 @@ def split_path(path: str) -> tuple[str, ...]:
     has_controls = any(ord(character) < ord(" ") or character == "\x7f" for character in path)
     if has_controls or not parts or posixpath.normpath(path) != path or len(path.encode()) > MAX_PATH_BYTES:
         raise InvalidPath("invalid path")
-    if root == "configs" and parts[0].startswith("."):
+    if root == "configs" and any(part.startswith(".") for part in parts):
         raise InvalidPath("invalid path")
     return root, *parts
 

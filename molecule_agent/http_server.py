@@ -81,7 +81,7 @@ def _comes_from_page(scope: Scope) -> bool:
 
 def _content_length(scope: Scope) -> int:
     text = get_header(scope, b"content-length")
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 _UNAUTHORIZED = encode_json({"error": "the plane's inbound secret is required: send messages through the plane"})

@@ -88,7 +88,7 @@ def _parse_url(text: str) -> str:
 
 
 def _parse_port(text: str) -> int:
-    if not text.isdecimal() or int(text) > MAX_PORT:
+    if not (text.isascii() and text.isdigit()) or int(text) > MAX_PORT:
         raise ValueError(f"a port from 0 to {MAX_PORT}")
     return int(text)
 

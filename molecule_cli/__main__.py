@@ -105,7 +105,8 @@ def down() -> None:
             raise CliError(message)
         if not lock.stop_holder(layout.lock, timeout=STOP_TIMEOUT_SECONDS):
             pid = lock.find_holder(layout.lock)
-            message = f"the plane in {layout.home} (pid {pid}) did not stop in {STOP_TIMEOUT_SECONDS:.0f} s"
+            seconds = f"{STOP_TIMEOUT_SECONDS:.0f} s"
+            message = f"the plane in {layout.home} (pid {pid}) did not stop in {seconds}: molecule down waits again"
             raise CliError(message)
     except StartError as error:
         raise CliError(str(error)) from error
@@ -158,7 +159,7 @@ def certs(
     try:
         report = certificates.create_certificates(directory, hosts=host or [], validity=timedelta(days=days))
     except OSError as error:
-        message = f"certificates cannot be written to {directory}: {error.strerror}"
+        message = f"certificates cannot be written to {directory}: {error.strerror}; name another directory"
         raise CliError(message) from error
     except StartError as error:
         raise CliError(str(error)) from error

@@ -75,7 +75,7 @@ def verify(
 
 def _check_head(plane: "PlaneClient", head: str) -> None:
     place, colon, digest = head.partition(":")
-    if not (place.isdecimal() and int(place) and colon):
+    if not (place.isascii() and place.isdigit() and int(place) and colon):
         message = f"{head} is no head: give PLACE:DIGEST as molecule audit verify printed it"
         raise CliError(message)
     records = plane.request("GET", "/audit", query={"after_place": int(place) - 1, "limit": 1})

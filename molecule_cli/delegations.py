@@ -32,7 +32,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print what the plane answe
 
 @app.command(name="list")
 def list_(workspace: Workspace, *, as_json: AsJson = False) -> None:
-    """Show the newest requests and results of delegations of a workspace."""
+    """Show the newest delegations of a workspace, each with what happened last; --json has every step."""
     from molecule_cli import plane_client, settings, tables
 
     with plane_client.open_plane(settings.load_settings()) as plane:
@@ -42,6 +42,7 @@ def list_(workspace: Workspace, *, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows))
         return
+    rows = _merge_rows(rows)
     if not rows:
         terminal.print_line("this workspace has delegated nothing yet")
         return
@@ -104,6 +105,20 @@ def cancel(workspace: Workspace, delegation: Delegation) -> None:
             f"still at work, because they could not be told to stop: {_list_targets(answer['not_stopped'], names)}"
         )
         raise CliError(message)
+
+
+def _merge_rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return one row for each delegation: what was asked and when, and what came of it. The newest come first."""
+    merged: dict[str, Mapping[str, Any]] = {}
+    for row in reversed(rows):
+        earlier = merged.get(row["delegation_id"], row)
+        merged[row["delegation_id"]] = {
+            **earlier,
+            **row,
+            "summary": earlier["summary"],
+            "created_at": earlier["created_at"],
+        }
+    return list(merged.values())[::-1]
 
 
 def _request(plane: "PlaneClient", method: str, workspace: str, delegation: str, verb: str = "") -> Any:  # noqa: ANN401 - JSON

@@ -73,7 +73,7 @@ def _raise_for_status(status: int, body: bytes) -> None:
     if status == HTTPStatus.GONE:
         raise EventsExpired
     if status in REFUSED_STATUSES:
-        raise CliError(_get_error_text(body) or f"the plane answered {status}")
+        raise CliError(_get_error_text(body) or f"the plane answered {status}: check MOLECULE_URL")
     if status >= REFUSED_STATUSES.start:
         raise ConnectionLost
 

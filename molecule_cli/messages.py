@@ -99,7 +99,7 @@ def _choose_delay(refusal: PlaneRefusal, retry_after: str) -> float | None:
         return None
     is_starting = any(members.get(name) is True for name in STARTING_MEMBERS)
     is_starting = is_starting or members.get("status") in STARTING_STATUSES
-    if not retry_after.isdecimal():
+    if not (retry_after.isascii() and retry_after.isdigit()):
         return RETRY_SECONDS if is_starting else None
     seconds = float(retry_after)
     return seconds if refusal.status == HTTPStatus.TOO_MANY_REQUESTS else min(seconds, MAX_RETRY_SECONDS)
@@ -123,7 +123,7 @@ def check_answer(answer: object) -> dict[str, Any]:
         case _ if "result" in members or receipts.is_receipt(members):
             return members
         case _:
-            message = "what the agent answered is not JSON-RPC"
+            message = "what the agent answered is not JSON-RPC: molecule logs may show why"
     raise CliError(message)
 
 

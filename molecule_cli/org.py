@@ -80,7 +80,7 @@ def _build_source(source: str) -> dict[str, Any]:
     if path.is_file():
         return {"template": _read_file(path)}
     if path.suffix in FILE_SUFFIXES:
-        message = f"there is no file {source}"
+        message = f"there is no file {source}: name one, or an org template of the plane"
         raise CliError(message)
     if path.is_dir() and (path / "org.yaml").is_file() and "/" in source:
         message = f"{source} is a directory: copy it to ORG_TEMPLATES_DIR, then molecule org import {path.name}"

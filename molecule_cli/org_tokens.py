@@ -6,11 +6,21 @@ from typing import Annotated, Any
 import typer
 
 from molecule_cli import terminal, tokens, workspaces
+from molecule_cli.choices import check_choices
 from molecule_cli.tokens import GRACE_SECONDS, Expires, Grace, Token
 
 app = typer.Typer(no_args_is_help=True, help="Tokens of organisations: list, mint, revoke, rotate.")
 
 Org = Annotated[str | None, typer.Option("--org", help="Name or id of the root; with an org token, its own.")]
+
+
+SCOPES = ("read", "write", "a2a", "admin")
+
+
+def _check_scopes(values: list[str] | None) -> list[str] | None:
+    """Return the scopes that a person names; the command ends with a usage error for another word."""
+    check_choices(values or [], SCOPES)
+    return values
 
 
 COLUMNS = {"NAME": "name", "SCOPES": "scopes", "MADE BY": "created_by", "ORG": "org_id"}
@@ -41,7 +51,10 @@ def mint(
     org: Org = None,
     name: Annotated[str, typer.Option("--name", help="What it is called.")] = "",
     scope: Annotated[
-        list[str] | None, typer.Option("--scope", help="read, write, a2a or admin; repeatable. Without: all but admin.")
+        list[str] | None,
+        typer.Option(
+            "--scope", callback=_check_scopes, help="read, write, a2a or admin; repeatable. Without: all but admin."
+        ),
     ] = None,
     expires: Expires = None,
 ) -> None:

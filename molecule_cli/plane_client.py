@@ -65,7 +65,10 @@ class PlaneClient:
             )
             raise CliError(message) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            message = f"talking to {self._client.base_url} failed: {error or type(error).__name__}"
+            message = (
+                f"talking to {self._client.base_url} failed: {error or type(error).__name__};"
+                " molecule status tells whether the plane answers"
+            )
             raise CliError(message) from None
         except (ValueError, KeyError, TypeError):
             message = f"what answers at {self._client.base_url} is not a plane: check MOLECULE_URL"

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import typer
 
 from molecule_cli import queue_tables, terminal, workspaces
+from molecule_cli.choices import check_choices
 from molecule_cli.errors import CliError, PlaneRefusal
 from molecule_cli.next_steps import add_next_step, explain_refusals
 
@@ -56,11 +57,21 @@ REFUSED_MESSAGE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPS
 """Refusals that concern one message; the command goes on with the next one."""
 
 
+def _check_states(value: str | None) -> str | None:
+    """Return the states that a person names; the command ends with a usage error for another word."""
+    if value is not None:
+        check_choices(value.split(","), queue_tables.STATES)
+    return value
+
+
 @app.command(name="list")
 def list_(
     *,
     status: Annotated[
-        str | None, typer.Option("--status", metavar="STATUS,...", help="Only these states, such as dead,unknown.")
+        str | None,
+        typer.Option(
+            "--status", metavar="STATUS,...", callback=_check_states, help="Only these states, such as dead,unknown."
+        ),
     ] = None,
     workspace: Workspace = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many, the newest first.")] = 100,

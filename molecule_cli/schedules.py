@@ -181,7 +181,8 @@ def health(
     else:
         tables.print_table(schedule_tables.PUNCTUALITY_COLUMNS, schedule_tables.build_punctuality_rows(found))
     if late := [one for one in found if schedule_tables.is_unhealthy(one)]:
-        message = f"{len(late)} of {len(found)} schedules do not run as they should"
+        count = f"{len(late)} of {len(found)} schedules"
+        message = f"{count} do not run as they should: molecule schedules history shows their runs"
         raise CliError(message)
 
 

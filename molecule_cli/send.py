@@ -165,7 +165,7 @@ def _print_stream(events: Iterator[dict[str, Any]], follower: ReceiptFollower, *
     if not as_json and (has_text or has_message or state == "completed"):
         typer.echo()
     if not state and not has_message:
-        message = "the stream ended before the answer was complete"
+        message = "the stream ended before the answer was complete: molecule logs may show why"
         raise TaskNotCompleted(message, NOT_FINISHED)
     _raise_unless_completed(state, last_status)
 

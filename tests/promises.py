@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import shorten
 
 TESTS = Path(__file__).parent
 REQUIREMENTS = TESTS.parent / "docs" / "spec" / "requirements.md"
@@ -13,13 +14,18 @@ REQUIREMENTS = TESTS.parent / "docs" / "spec" / "requirements.md"
 ROW = re.compile(r"^\| ([A-Z][A-Z0-9]*-\d+[a-z]?) \|", re.MULTILINE)
 """A row of the checklist begins with the id of its requirement."""
 
+ROW_TEXT = re.compile(r"^\| ([A-Z][A-Z0-9]*-\d+[a-z]?) \| ([^|]*)", re.MULTILINE)
+"""The same with its text."""
+
 
 def main() -> int:
     """Print each requirement with its test files; return 1 if a test names an id that is not in the checklist."""
-    promised = list_requirements(REQUIREMENTS.read_text())
+    text = REQUIREMENTS.read_text()
+    promised, summaries = list_requirements(text), read_summaries(text)
     claimed = collect_claims(TESTS)
     for promise in promised:
-        print(f"{promise:<10} {', '.join(sorted(claimed[promise]))}" if promise in claimed else promise)  # noqa: T201
+        tests = ", ".join(sorted(claimed.get(promise, ()))) or "no test"
+        print(f"{promise:<10} {summaries[promise]}: {tests}")  # noqa: T201
     unknown = sorted(claimed.keys() - set(promised))
     for claim in unknown:
         print(f"{', '.join(sorted(claimed[claim]))}: {claim} is not in {REQUIREMENTS.name}", file=sys.stderr)  # noqa: T201
@@ -31,6 +37,14 @@ def main() -> int:
 def list_requirements(text: str) -> list[str]:
     """Return the ids of the checklist in their order."""
     return list(dict.fromkeys(ROW.findall(text)))
+
+
+def read_summaries(text: str) -> dict[str, str]:
+    """Return the beginning of each requirement, by its id."""
+    return {
+        id_: shorten(words.replace("*", "").replace("`", ""), 60, placeholder="...")
+        for id_, words in ROW_TEXT.findall(text)
+    }
 
 
 def collect_claims(folder: Path) -> dict[str, set[str]]:

@@ -6,6 +6,7 @@ from typing import TypeAlias
 from urllib.parse import unquote
 
 from gateway.cors import RawHeaders
+from molecule_a2a.extension_headers import may_be_extension_header
 
 Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 
@@ -32,7 +33,10 @@ READ_METADATA = frozenset(
         "x-workspace-id",
     }
 )
-"""The metadata that count as headers of the same name. Cookies are for browsers, which do not speak gRPC."""
+"""The metadata that count as headers of the same name, beside those of extensions.
+
+Cookies are for browsers, which do not speak gRPC.
+"""
 
 SENT_HEADERS = frozenset(
     {
@@ -60,7 +64,8 @@ def build_headers(metadata: Metadata, *, host: str, seconds_left: float | None) 
     """
     headers = [(b"host", host.encode()), (b"transfer-encoding", b"chunked")]
     for name, value in metadata:
-        if name in READ_METADATA and isinstance(value, str) and (seconds_left is None or name != "x-timeout"):
+        is_read = name in READ_METADATA or may_be_extension_header(name)
+        if is_read and isinstance(value, str) and (seconds_left is None or name != "x-timeout"):
             headers.append((name.encode(), value.encode("latin-1", "replace")))
     if seconds_left is not None:
         seconds = min(MAX_TIMEOUT_SECONDS, max(1, math.ceil(seconds_left)))
@@ -88,4 +93,4 @@ def parse_peer(peer: str) -> tuple[str, int]:
     """Return the address and the port of a peer as gRPC names it: `ipv4:127.0.0.1:80`, `ipv6:%5B::1%5D:80`."""
     _, _, endpoint = unquote(peer).partition(":")
     host, _, port = endpoint.rpartition(":")
-    return host.strip("[]").partition("%")[0], int(port) if port.isdigit() else 0
+    return host.strip("[]").partition("%")[0], int(port) if port.isascii() and port.isdigit() else 0

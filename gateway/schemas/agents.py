@@ -1,6 +1,5 @@
 """Agents and their peers: registration, heartbeats, cards and discovery."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, Field
@@ -8,7 +7,7 @@ from typing_extensions import TypedDict
 
 from gateway import json_format
 from gateway.errors import MalformedRequest
-from gateway.schemas.names import DeliveryModeName, WorkspaceStatusName
+from gateway.schemas.names import CARD_SIGNATURES, CardSignatureName, DeliveryModeName, WorkspaceStatusName
 from gateway.schemas.request_model import ClampedInt32, ClampedInt64, NonEmptyText, RequestModel, WorkspaceId
 from gateway.schemas.workspaces import render_delivery_mode, render_status
 from protos.registry.v1 import registry_pb2
@@ -67,9 +66,6 @@ class AccessCheck(RequestModel, title="AccessQuestion"):
 
     caller_id: WorkspaceId
     target_id: WorkspaceId
-
-
-CardSignatureName = Literal["unsigned", "unverified", "verified"]
 
 
 class CardNotes(TypedDict):
@@ -139,17 +135,10 @@ class SearchPage(TypedDict):
 
 def add_card_notes(answer: CardNotes, reply: registry_pb2.RegisterResponse | registry_pb2.UpdateCardResponse) -> None:
     """Add what the plane says about a card to an answer; nothing where it says nothing."""
-    if reply.card_signature in _SIGNATURES:
-        answer["card_signature"] = _SIGNATURES[reply.card_signature]
+    if reply.card_signature in CARD_SIGNATURES:
+        answer["card_signature"] = CARD_SIGNATURES[reply.card_signature]
     if reply.warnings:
         answer["warnings"] = list(reply.warnings)
-
-
-_SIGNATURES: Mapping[int, CardSignatureName] = {
-    registry_pb2.CARD_SIGNATURE_UNSIGNED: "unsigned",
-    registry_pb2.CARD_SIGNATURE_UNVERIFIED: "unverified",
-    registry_pb2.CARD_SIGNATURE_VERIFIED: "verified",
-}
 
 
 def render_peer(message: registry_pb2.Workspace) -> Peer:

@@ -1,6 +1,7 @@
 """The types of texts that have few values or a format: the document of the contract names them."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from pydantic import WithJsonSchema
 
@@ -27,3 +28,12 @@ InstructionScopeName = Annotated[str, WithJsonSchema({"type": "string", "enum": 
 SecretScopeName = Annotated[str, WithJsonSchema({"type": "string", "enum": ["workspace", "global"]})]
 TokenScopeName = Annotated[str, WithJsonSchema({"type": "string", "enum": ["read", "write", "a2a", "admin"]})]
 CallerKindName = Annotated[str, WithJsonSchema({"type": "string", "enum": ["admin", "org", "workspace", "anonymous"]})]
+
+CardSignatureName = Literal["unsigned", "unverified", "verified"]
+
+CARD_SIGNATURES: Mapping[int, CardSignatureName] = {
+    registry_pb2.CARD_SIGNATURE_UNSIGNED: "unsigned",
+    registry_pb2.CARD_SIGNATURE_UNVERIFIED: "unverified",
+    registry_pb2.CARD_SIGNATURE_VERIFIED: "verified",
+}
+"""What the signatures of a card prove; without an entry, the plane says nothing about them."""

@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 
 from gateway import json_format
 from gateway.schemas.connections import Connection
-from gateway.schemas.names import DateTime, DeliveryModeName, WorkspaceStatusName
+from gateway.schemas.names import CARD_SIGNATURES, CardSignatureName, DateTime, DeliveryModeName, WorkspaceStatusName
 from gateway.schemas.request_model import ClampedInt32, Int32, Int64, NonEmptyText, RequestModel, WorkspaceId
 from protos.registry.v1 import registry_pb2
 from services.chassis.strict_json import drop_zero_fraction
@@ -119,6 +119,21 @@ class InstanceExit(TypedDict):
     text: str
 
 
+class SecurityScheme(TypedDict):
+    """A security scheme that an agent requires, and the secret with which the plane fulfils it, if it can."""
+
+    scheme: str
+    type: str
+    secret: str | None
+
+
+class AgentSecurity(TypedDict):
+    """What an agent requires of the plane: one of the alternatives, each a set of schemes."""
+
+    required: bool
+    alternatives: list[list[SecurityScheme]]
+
+
 class Workspace(TypedDict):
     """A workspace, read alone."""
 
@@ -137,6 +152,8 @@ class Workspace(TypedDict):
     delivery_mode: DeliveryModeName
     url: str
     agent_card: Any
+    card_signature: CardSignatureName | None
+    agent_security: AgentSecurity | None
     parent_id: str | None
     active_tasks: int
     max_concurrent_tasks: int
@@ -178,6 +195,8 @@ def render_workspace(message: registry_pb2.Workspace) -> Workspace:
         delivery_mode=render_delivery_mode(message.delivery_mode),
         url=message.url,
         agent_card=json_format.embed_stored(message.agent_card) if message.HasField("agent_card") else None,
+        card_signature=CARD_SIGNATURES.get(message.card_signature),
+        agent_security=_render_security(message.agent_security) if message.HasField("agent_security") else None,
         parent_id=message.parent_id if message.HasField("parent_id") else None,
         active_tasks=message.active_tasks,
         max_concurrent_tasks=message.max_concurrent_tasks,
@@ -197,6 +216,21 @@ def render_workspace(message: registry_pb2.Workspace) -> Workspace:
     if message.HasField("provision_timeout"):
         rendered["provision_timeout_ms"] = message.provision_timeout.ToMilliseconds()
     return rendered
+
+
+def _render_security(message: registry_pb2.AgentSecurity) -> AgentSecurity:
+    return AgentSecurity(
+        required=message.required,
+        alternatives=[
+            [
+                SecurityScheme(
+                    scheme=one.name, type=one.kind, secret=one.secret_key if one.HasField("secret_key") else None
+                )
+                for one in alternative.schemes
+            ]
+            for alternative in message.alternatives
+        ],
+    )
 
 
 def _render_exit(message: registry_pb2.InstanceExit) -> InstanceExit:

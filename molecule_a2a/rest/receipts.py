@@ -22,8 +22,8 @@ def is_receipt(answer: JsonObject) -> bool:
 def build_submitted_task(receipt: JsonObject, operation: Operation, context_id: str) -> JsonObject:
     """Return the result of 1.0 for a receipt: a task whose id is that of the accepted message.
 
-    `context_id` is that of the message, or empty. Raises `ConversionFailed` for an operation without a message: what
-    was accepted is answered to nobody.
+    `context_id` is that of the message, or empty. Raises `ConversionFailed` for an operation without a message:
+    its receipt stands for no task.
     """
     if operation not in MESSAGE_OPERATIONS:
         raise ConversionFailed(UNSUPPORTED_OPERATION, "the agent fetches its messages, and answers messages only")

@@ -18,7 +18,7 @@
 | `emitter`             | the protocol by which parts record activity and broadcast events       | pure |
 | `delivery`            | delivers one message, from the route to the receipt                    |      |
 | `waiting_call`        | the caller's side of one call: its end, its window, its memory         |      |
-| `chat_files`          | uploads to and downloads from agents, a room with its own rules        |      |
+| `chat_files`          | uploads to and downloads from agents, with rules of its own            |      |
 | `route_cache`         | routes in memory, updated by the registry's feed                       |      |
 | `agent_client`        | sends HTTP requests to agents                                          |      |
 | `answer_protocol`     | limits what an answer may cost beside its data                         |      |
@@ -26,6 +26,7 @@
 | `dispatches`          | counts the dispatches in progress of each target                       |      |
 | `body_budget`         | limits the memory of large messages and answers                        |      |
 | `inbound_secrets`     | caches the secrets that prove a message to an agent                    |      |
+| `agent_credentials`   | caches what the card of an agent requires of callers                   |      |
 | `timeouts`            | the idle timeout and the deadline of one dispatch                      |      |
 | `activity`            | the activity log: writes rows in batches after the answer              |      |
 | `activity_search`     | searches activity, with a bounded share of the database                |      |

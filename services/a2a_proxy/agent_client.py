@@ -21,6 +21,8 @@ from services.a2a_proxy.direct_requests import MAX_DIRECT_BYTES, DirectRequests,
 from services.a2a_proxy.dispatches import DispatchesInProgress
 from services.a2a_proxy.host_resolver import HostResolver
 from services.a2a_proxy.model import (
+    NO_CREDENTIAL,
+    AgentCredential,
     Answer,
     Deadline,
     DispatchFailure,
@@ -136,6 +138,8 @@ class Dispatch:
     ends_with_caller: bool = False
     inbound_secret: str | None = field(default=None, repr=False)
     """Sent as the bearer, to the address of this dispatch only."""
+    credential: AgentCredential = NO_CREDENTIAL
+    """What the card of the agent requires, sent to the same address; it replaces the bearer if it has one."""
     method: str = "POST"
     rpc: str = ""
     """The operation for an agent of gRPC; `body` has its params."""
@@ -262,6 +266,10 @@ class AgentClient:
         headers, url = dispatch.headers, _parse_url(dispatch.push.address)
         if dispatch.inbound_secret is not None:
             headers = {**headers, "authorization": f"Bearer {dispatch.inbound_secret}"}
+        if dispatch.credential.headers:
+            headers = {**headers, **dict(dispatch.credential.headers)}
+        if dispatch.credential.query and not dispatch.rpc:
+            url = _add_query(dispatch.push.address, dispatch.credential.query)
         if dispatch.rpc:
             return await pool.rpcs.call(url, dispatch.rpc, headers, dispatch.body)
         if dispatch.method == "POST" and dispatch.source is None and len(dispatch.body) <= MAX_DIRECT_BYTES:
@@ -437,6 +445,11 @@ def _is_event_stream(response: _Response) -> bool:
 @lru_cache(MAX_KNOWN_ADDRESSES)
 def _parse_url(address: str) -> URL:
     return URL(address, encoded=True)
+
+
+def _add_query(address: str, query: str) -> URL:
+    """Return an address with a credential in its query. It is not cached."""
+    return URL(f"{address}{'&' if '?' in address else '?'}{query}", encoded=True)
 
 
 def _may_be_resolved(address: str, rules: AddressRules) -> bool:

@@ -31,6 +31,7 @@ from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.activity_retention import ActivityRetention
 from services.a2a_proxy.activity_search import ActivitySearches
 from services.a2a_proxy.agent_client import MAX_ANSWER_BYTES, AgentClient
+from services.a2a_proxy.agent_credentials import AgentCredentials
 from services.a2a_proxy.api import A2aProxyServicer, ActivityServicer, BroadcastServicer
 from services.a2a_proxy.body_budget import BodyBudgets
 from services.a2a_proxy.broadcasts import BroadcastFanOut
@@ -190,21 +191,22 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             limits=limits,
             announce=activity.announce,
         )
-        inbound_secrets, capacity = InboundSecrets(AuthClient(auth)), Capacity()
-        follower, load = WorkspaceFollower(store, registry_client, clock), ReportedLoad()
+        inbound_secrets, agent_credentials = InboundSecrets(AuthClient(auth)), AgentCredentials(AuthClient(auth))
+        capacity, follower, load = Capacity(), WorkspaceFollower(store, registry_client, clock), ReportedLoad()
         route_cache = RouteCache(
             registry_client,
             on_sign_of_life=agents.dispatches.restart_idle_timeouts,
             on_idle_timeout=lambda workspace_id, declared: agents.dispatches.change_idle_timeouts(
                 workspace_id, declared or settings.idle_timeout
             ),
-            on_removal=(inbound_secrets.drop, retention.note_removal, upkeep.note_removal),
+            on_removal=(inbound_secrets.drop, agent_credentials.drop, retention.note_removal, upkeep.note_removal),
             on_update=(follower.note, load.note),
         )
         sender = Sender(
             route_cache=route_cache,
             agents=agents,
             inbound_secrets=inbound_secrets,
+            agent_credentials=agent_credentials,
             provisioner=provisioner_client,
             push_relay=PushRelay(
                 push_store,

@@ -1,10 +1,10 @@
 """Calls the registry, the provisioner and auth, and returns their answers in this service's types."""
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, timedelta
 
-from protos.auth.v1 import auth_pb2, auth_pb2_grpc
+from protos.auth.v1 import auth_pb2, auth_pb2_grpc, vault_pb2, vault_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2 as provisioner_pb
 from protos.provisioner.v1 import provisioner_pb2_grpc as provisioner_rpc
 from protos.registry.v1 import events_pb2, events_pb2_grpc, lifecycle_pb2, lifecycle_pb2_grpc
@@ -21,6 +21,7 @@ from services.a2a_proxy.model import (
     ResolvedRoute,
     Route,
     RouteChanged,
+    SecurityScheme,
     SnapshotDone,
     Status,
     StoredEvent,
@@ -104,11 +105,21 @@ class ProvisionerClient:
 
 
 class AuthClient:
-    """Auth: tells inbound secrets. The proxy calls nothing else of it."""
+    """Auth: tells inbound secrets and credentials for agents. The proxy calls nothing else of it."""
 
     def __init__(self, channel: ServiceChannel) -> None:
         self._channel = channel
         self._stub = auth_pb2_grpc.AuthServiceStub(channel.channel)
+        self._vault = vault_pb2_grpc.VaultServiceStub(channel.channel)
+
+    async def read_agent_credentials(self, workspace_id: WorkspaceId) -> Mapping[str, str] | None:
+        """Return the credentials for the agent of a workspace, by the names of the secrets; `None` if auth fails."""
+        request = vault_pb2.ReadAgentCredentialsRequest(workspace_id=workspace_id)
+        try:
+            answer = await self._channel.call(self._vault.ReadAgentCredentials, request, timeout=SECRET_TIMEOUT)
+        except ServiceError:
+            return None
+        return dict(answer.credentials)
 
     async def read_inbound_secret(self, workspace_id: WorkspaceId) -> InboundSecret | None:
         """Return the inbound secret of a workspace; `None` if auth does not answer or cannot open or create it."""
@@ -174,6 +185,12 @@ def _parse_route(record: registry_pb.WorkspaceRecord) -> Route:
             AgentInterface(url=one.url, binding=one.binding, version=one.version, tenant=one.tenant)
             for one in record.interfaces
         ),
+        security=tuple(
+            tuple(SecurityScheme(one.kind, one.parameter, one.secret_key) for one in alternative.schemes)
+            for alternative in record.agent_security.alternatives
+        ),
+        requires_security=record.agent_security.required,
+        extension_headers=tuple(record.extension_headers),
     )
 
 

@@ -1,7 +1,7 @@
 """Delivers a message: checks the route, then sends it, or accepts it into the queue."""
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -104,7 +104,7 @@ class Delivery:
         Raises a `ServiceError` for a message that is refused before it is sent; everything later is a receipt.
         """
         route = routing.check_route(await self._route_cache.find(incoming.target, incoming.caller))
-        message = await self._parse(incoming)
+        message = await self._parse(incoming, route)
         answer = await self._tasks.admit(incoming, message.envelope, route, message.deadline)
         if answer is None and LAST_EVENT_ID in incoming.headers:
             answer = await self._streams.resume(incoming, message.envelope, message.deadline)
@@ -128,7 +128,7 @@ class Delivery:
             case unknown:
                 assert_never(unknown)
 
-    async def _parse(self, incoming: IncomingMessage) -> "_Message":
+    async def _parse(self, incoming: IncomingMessage, route: Route) -> "_Message":
         """Return the message with everything that its headers and its envelope say; raises `MalformedMessage`."""
         deadline = _choose_deadline(incoming)
         hops = envelope.parse_hops(incoming.headers.get(HOPS_HEADER, ""))
@@ -139,7 +139,7 @@ class Delivery:
             version=incoming.headers.get("a2a-version", ""),
             entropy=os.urandom(32),
         )
-        return _Message(incoming, parsed, deadline, hops)
+        return _Message(incoming, parsed, deadline, hops, route.extension_headers)
 
     async def _find_earlier(self, message: "_Message") -> QueueReceipt | None:
         """Return the receipt of the same message if it was accepted before; raises `MessageIdReused`."""
@@ -320,10 +320,27 @@ class Delivery:
 class _Message:
     """An incoming message with its parsed envelope."""
 
-    __slots__ = ("deadline", "envelope", "hops", "incoming", "is_message", "is_storable", "prefers")
+    __slots__ = (
+        "deadline",
+        "envelope",
+        "extension_headers",
+        "hops",
+        "incoming",
+        "is_message",
+        "is_storable",
+        "prefers",
+    )
 
-    def __init__(self, incoming: IncomingMessage, parsed: Envelope, deadline: Deadline | None, hops: int) -> None:
-        """`hops` are the dispatches before this one."""
+    def __init__(
+        self,
+        incoming: IncomingMessage,
+        parsed: Envelope,
+        deadline: Deadline | None,
+        hops: int,
+        extension_headers: Sequence[str],
+    ) -> None:
+        """`hops` are the dispatches before this one; `extension_headers` are those that the target's card names."""
+        self.extension_headers = extension_headers
         self.incoming = incoming
         self.envelope = parsed
         self.deadline = deadline
@@ -406,6 +423,7 @@ class _Message:
             version=self.envelope.version,
             request_id=self.incoming.request_id,
             hops=self.hops + 1,
+            extension_headers=self.extension_headers,
         )
         return headers | {CALLER_HEADER: self.incoming.caller or OPERATOR}
 

@@ -41,7 +41,7 @@ class DirectResponse:
     def content_length(self) -> int | None:
         """The announced length of the body."""
         length = self.headers.get("content-length", "")
-        return int(length) if length.isdecimal() else None
+        return int(length) if length.isascii() and length.isdigit() else None
 
     def close(self) -> None:
         """End the connection, unless the answer was complete."""

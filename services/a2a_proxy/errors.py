@@ -319,6 +319,18 @@ class WorkspaceUnreachable(Unavailable):
     message = "workspace unreachable"
 
 
+class AgentCredentialUnavailable(Unavailable):
+    """The agent requires a credential of the plane, and auth does not tell it now."""
+
+    domain = DOMAIN
+    reason = "AGENT_CREDENTIAL_UNAVAILABLE"
+    message = "the credential for the agent cannot be read now, retry later"
+
+    def __init__(self) -> None:
+        """Say that nothing was sent."""
+        super().__init__(details={"delivery": "not_sent", "retry_after_seconds": 5}, retry_in=timedelta(seconds=5))
+
+
 class InboundSecretHealed(Unavailable):
     """The inbound secret was missing and has just been created; the agent learns it when it registers."""
 

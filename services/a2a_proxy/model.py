@@ -46,6 +46,19 @@ class AgentInterface:
     tenant: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SecurityScheme:
+    """A security scheme of an agent card, and the name of the secret that fulfils it; empty if none can."""
+
+    kind: str
+    """A kind of the registry's contract, e.g. `api_key_header`."""
+    parameter: str = ""
+    secret_key: str = ""
+
+
+SecurityAlternative = tuple[SecurityScheme, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """What the proxy needs to know about a workspace to send it a message."""
@@ -73,6 +86,12 @@ class Route:
     registered_at: datetime | None = None
     interfaces: tuple[AgentInterface, ...] = ()
     """What the card of the agent offers, in its order; none if the plane has not read it."""
+    security: tuple[SecurityAlternative, ...] = ()
+    """What the card requires of callers: one of these alternatives."""
+    requires_security: bool = False
+    """Whether the agent refuses callers without a credential."""
+    extension_headers: tuple[str, ...] = ()
+    """The headers that the extensions of the card name, in lower case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +111,19 @@ class DeclaredSchedule:
     prompt: str
     timezone: str = "UTC"
     enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCredential:
+    """What the plane presents to an agent that requires a credential of its own; nothing by default."""
+
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """By their names in lower case."""
+    query: str = field(default="", repr=False)
+    """Encoded parameters for the query of the address."""
+
+
+NO_CREDENTIAL = AgentCredential()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Sends one message to its agent and decides what the result means."""
 
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -10,11 +10,13 @@ from typing import Protocol
 
 from services.a2a_proxy import outcome
 from services.a2a_proxy.agent_client import MAX_ANSWER_BYTES, AgentClient, Dispatch
+from services.a2a_proxy.agent_credentials import AgentCredentials, is_refused
 from services.a2a_proxy.clients import ProvisionerClient
 from services.a2a_proxy.conversion import ConvertedMessage, StreamConverter, convert_message, convert_whole_answer
 from services.a2a_proxy.dispatch_plan import DispatchPlan, plan_dispatch
 from services.a2a_proxy.inbound_secrets import InboundSecrets
 from services.a2a_proxy.model import (
+    NO_CREDENTIAL,
     Answer,
     Answered,
     Busy,
@@ -31,6 +33,7 @@ from services.a2a_proxy.model import (
 )
 from services.a2a_proxy.route_cache import RouteCache
 from services.chassis import telemetry
+from services.chassis.errors import Unavailable
 from services.chassis.large_bodies import run_by_size
 
 MAX_WORKSPACE_CALL_TIMEOUT = timedelta(minutes=30)
@@ -106,6 +109,7 @@ class Sender:
         route_cache: RouteCache,
         agents: AgentClient,
         inbound_secrets: InboundSecrets,
+        agent_credentials: AgentCredentials,
         provisioner: ProvisionerClient,
         push_relay: NotificationRelay,
         idle_timeout: timedelta,
@@ -115,6 +119,7 @@ class Sender:
         self._route_cache = route_cache
         self._agents = agents
         self._inbound_secrets = inbound_secrets
+        self._agent_credentials = agent_credentials
         self._provisioner = provisioner
         self._idle_timeout = idle_timeout
 
@@ -139,6 +144,10 @@ class Sender:
     async def _dispatch(
         self, outgoing: Outgoing, route: Route, plan: DispatchPlan, converted: ConvertedMessage | None
     ) -> Answered | Busy | Failed:
+        try:
+            credential = NO_CREDENTIAL if plan.has_own_authority else await self._agent_credentials.find(route)
+        except Unavailable as error:
+            return Failed(error)  # nothing is sent, so a queued message is sent again
         dispatch = Dispatch(
             target=route.workspace_id,
             push=plan.push if converted is None else converted.push,
@@ -152,20 +161,33 @@ class Sender:
             ends_with_caller=outgoing.ends_with_caller,
             max_answer_bytes=outgoing.max_answer_bytes,
             inbound_secret=None if plan.has_own_authority else await self._inbound_secrets.find(route),
+            credential=credential,
         )
         result = await self._send(dispatch, route, has_secret=not plan.has_own_authority)
         size = len(result.body) if isinstance(result, Answer) else 0
         return await self._settle(await run_by_size(size, outcome.classify, result), route)
 
     async def _send(self, dispatch: Dispatch, route: Route, *, has_secret: bool) -> Answer | Stream | DispatchFailure:
-        """Send a message, and once more with another secret if the agent refused the one that was cached."""
+        """Send a message, and once more with another credential if the agent refused the one that was cached."""
         result = await self._agents.send(dispatch, self._route_cache.get_hearing_start)
-        if not (has_secret and outcome.is_unauthorized(result)):
+        renewed = await self._renew(dispatch, route, result) if has_secret else None
+        if renewed is None:
             return result
-        secret = await self._inbound_secrets.find_other(route, dispatch.inbound_secret)
-        if secret is None:
-            return result
-        return await self._agents.send(replace(dispatch, inbound_secret=secret), self._route_cache.get_hearing_start)
+        return await self._agents.send(renewed, self._route_cache.get_hearing_start)
+
+    async def _renew(
+        self, dispatch: Dispatch, route: Route, result: Answer | Stream | DispatchFailure
+    ) -> Dispatch | None:
+        """Return a message that was refused with another credential; `None` if there is none or it was not refused."""
+        if is_refused(result):
+            credential = await self._agent_credentials.find_other(route, dispatch.credential)
+            if credential is not None:
+                return replace(dispatch, credential=credential)
+        if outcome.is_unauthorized(result):
+            secret = await self._inbound_secrets.find_other(route, dispatch.inbound_secret)
+            if secret is not None:
+                return replace(dispatch, inbound_secret=secret)
+        return None
 
     async def _settle(self, found: Outcome, route: Route) -> Answered | Busy | Failed:
         """Ask the provisioner whether a suspected instance is alive. It does not know external agents."""
@@ -176,9 +198,19 @@ class Sender:
         return outcome.reclassify(found, await self._provisioner.check(route.workspace_id, route.generation))
 
 
-def build_headers(headers: Mapping[str, str], *, version: str, request_id: str, hops: int) -> dict[str, str]:
-    """Return the headers for the agent; `hops` counts this dispatch too, and the caller states the `version`."""
-    selected = {name: headers[name] for name in REQUEST_HEADERS if name in headers}
+def build_headers(
+    headers: Mapping[str, str],
+    *,
+    version: str,
+    request_id: str,
+    hops: int,
+    extension_headers: Sequence[str] = (),
+) -> dict[str, str]:
+    """Return the headers for the agent; `hops` counts this dispatch too, and the caller states the `version`.
+
+    `extension_headers` are those that the extensions of the agent's card name.
+    """
+    selected = {name: headers[name] for name in (*REQUEST_HEADERS, *extension_headers) if name in headers}
     selected["content-type"] = "application/json"
     selected.setdefault("accept", "application/json, text/event-stream")
     selected[HOPS_HEADER] = str(hops)

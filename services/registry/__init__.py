@@ -1,6 +1,6 @@
 """The registry: stores workspaces and their notes, decides their status, and publishes their changes.
 
-| Room             | What it holds                                                                             |
+| Subpackage       | What it holds                                                                             |
 |------------------|-------------------------------------------------------------------------------------------|
 | `workspace/`     | the pure core: model, facts, state machine, validation, events, audiences                 |
 | `lifecycle/`     | registration, heartbeats, restarts, pausing, removal, secret rollout, sweeps              |

@@ -257,7 +257,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Loop(name="notifications", run=listener.listen),
                 Loop(name="feed", run=feed.run),
                 Loop(name="event_log", run=event_log.run),
-                Loop(name="hearing", run=hearing.record, every=timedelta(seconds=5)),
+                Loop(name="heartbeat_reception", run=hearing.record, every=timedelta(seconds=5)),
                 *_build_loops(_list_sweeps(sweeps) | note_tasks, url, role=role),
                 Loop(
                     name="secret_rollout",
@@ -314,22 +314,36 @@ def _build_notes(store: Store, clock: Clock, *, keep: timedelta) -> tuple[list[S
     }
 
 
+LOCK_NAMES = {
+    "missed_heartbeats": "silence",
+    "failed_starts": "overdue",
+    "audit_records": "deeds",
+    "old_records": "old",
+}
+"""The names that replicas of earlier releases lock for these loops; other loops lock their own name."""
+
+
 def _list_sweeps(sweeps: Sweeps) -> PeriodicTasks:
-    """Return the sweeps by the names that /admin/liveness publishes; replicas of other releases lock the same names."""
+    """Return the sweeps by the names that /admin/liveness publishes."""
     return {
-        "silence": (sweeps.check_heartbeats, timedelta(seconds=5)),
-        "overdue": (sweeps.fail_unstarted, timedelta(seconds=5)),
+        "missed_heartbeats": (sweeps.check_heartbeats, timedelta(seconds=5)),
+        "failed_starts": (sweeps.fail_unstarted, timedelta(seconds=5)),
         "placements": (sweeps.confirm_placements, timedelta(seconds=5)),
         "removals": (sweeps.finish_removals, timedelta(seconds=15)),
-        "deeds": (sweeps.send_audit_records, timedelta(seconds=1)),
-        "old": (sweeps.delete_old_records, timedelta(minutes=10)),
+        "audit_records": (sweeps.send_audit_records, timedelta(seconds=1)),
+        "old_records": (sweeps.delete_old_records, timedelta(minutes=10)),
     }
 
 
 def _build_loops(tasks: PeriodicTasks, url: str, *, role: str) -> list[Loop]:
     """Return a loop for each task; it runs in one replica at a time."""
     return [
-        Loop(name=name, run=run, every=every, lock=AdvisoryLock(url, role=role, name=f"registry.{name}"))
+        Loop(
+            name=name,
+            run=run,
+            every=every,
+            lock=AdvisoryLock(url, role=role, name=f"registry.{LOCK_NAMES.get(name, name)}"),
+        )
         for name, (run, every) in tasks.items()
     ]
 

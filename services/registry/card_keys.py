@@ -1,7 +1,6 @@
 """The public keys that the operator trusts to sign agent cards, from a file with a JSON Web Key Set (RFC 7517)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,6 +22,7 @@ from services.chassis import strict_json
 from services.chassis.large_bodies import LARGE_BODY_BYTES, run_by_size
 from services.chassis.settings import InvalidSettings
 from services.registry.errors.workspaces import InvalidBody
+from services.registry.workspace.model import SignatureState
 
 MIN_RSA_BITS = 2048
 
@@ -36,15 +36,6 @@ CURVES: Mapping[str, tuple[ec.EllipticCurve, str]] = {
 """The curves, and the one algorithm of each."""
 
 HASHES: Mapping[str, hashes.HashAlgorithm] = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
-
-
-class SignatureState(StrEnum):
-    """What the plane knows about the signatures of a card."""
-
-    UNSIGNED = "unsigned"
-    UNVERIFIED = "unverified"
-    """It has signatures, but none with a key that the plane knows."""
-    VERIFIED = "verified"
 
 
 class CardKeys:

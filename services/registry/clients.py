@@ -37,6 +37,8 @@ class Credentials:
     auth_token: str | None = None
     token_id: str = ""
     inbound_secret: str | None = None
+    agent_credential_keys: frozenset[str] | None = None
+    """The names of the secrets with which the plane proves itself to the agent; `None` if auth did not tell them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,7 @@ class AuthClient:
             auth_token=answer.auth_token if answer.HasField("auth_token") else None,
             token_id=answer.token_id,
             inbound_secret=answer.inbound_secret if answer.HasField("inbound_secret") else None,
+            agent_credential_keys=frozenset(answer.agent_credential_keys),
         )
 
     async def list_global_keys(self) -> frozenset[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from protos.auth.v1 import auth_pb2, auth_pb2_grpc
+from protos.auth.v1 import auth_pb2, auth_pb2_grpc, vault_pb2, vault_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2, provisioner_pb2_grpc
 from protos.registry.v1 import events_pb2, events_pb2_grpc, lifecycle_pb2, lifecycle_pb2_grpc
 from protos.registry.v1 import registry_pb2 as pb
@@ -50,6 +50,8 @@ class FakeRegistry(rpc.RegistryServiceServicer):
         status_since = fields.pop("status_since", None)
         brief = fields.pop("brief", None)
         interfaces = fields.pop("interfaces", None)
+        security = fields.pop("agent_security", None)
+        extension_headers = fields.pop("extension_headers", None)
         for name, value in fields.items():
             setattr(record, name, value)
         if declarations is not None:
@@ -60,6 +62,10 @@ class FakeRegistry(rpc.RegistryServiceServicer):
             record.status_since.FromDatetime(status_since)
         if brief is not None:
             record.brief.CopyFrom(brief)
+        if security is not None:
+            record.agent_security.CopyFrom(security)
+        if extension_headers is not None:
+            record.extension_headers[:] = extension_headers
         if interfaces is not None:
             del record.interfaces[:]
             record.interfaces.extend(interfaces)
@@ -215,5 +221,27 @@ class FakeAuth(auth_pb2_grpc.AuthServiceServicer):
         return Servicer(
             contract=auth_pb2.DESCRIPTOR.services_by_name["AuthService"],
             add=auth_pb2_grpc.add_AuthServiceServicer_to_server,
+            servicer=self,
+        )
+
+
+@dataclass
+class FakeVault(vault_pb2_grpc.VaultServiceServicer):
+    """Tells the credentials that a test sets, the same for every workspace, and records the questions."""
+
+    credentials: dict[str, str] = field(default_factory=dict)
+    is_unavailable: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    async def ReadAgentCredentials(self, request, context) -> vault_pb2.ReadAgentCredentialsResponse:
+        self.asked.append(request.workspace_id)
+        if self.is_unavailable:
+            raise Unavailable
+        return vault_pb2.ReadAgentCredentialsResponse(credentials=self.credentials)
+
+    def servicer(self) -> Servicer:
+        return Servicer(
+            contract=vault_pb2.DESCRIPTOR.services_by_name["VaultService"],
+            add=vault_pb2_grpc.add_VaultServiceServicer_to_server,
             servicer=self,
         )

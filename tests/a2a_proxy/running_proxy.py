@@ -16,7 +16,7 @@ from services.a2a_proxy.store import Store
 from services.chassis.service import run_service
 from services.chassis.settings import Mode
 from tests import databases
-from tests.a2a_proxy.fake_services import FakeAuth, FakeEvents, FakeLifecycle, FakeProvisioner, FakeRegistry
+from tests.a2a_proxy.fake_services import FakeAuth, FakeEvents, FakeLifecycle, FakeProvisioner, FakeRegistry, FakeVault
 from tests.rpc import serve
 
 
@@ -30,6 +30,7 @@ class RunningProxy:
     events: FakeEvents
     provisioner: FakeProvisioner
     auth: FakeAuth
+    vault: FakeVault
     store: Store
     queue: QueueStore
     database_url: str
@@ -50,8 +51,8 @@ class RunningProxy:
 async def run_proxy(database_url: str, **settings) -> AsyncIterator[RunningProxy]:
     """Run a proxy for the length of the block, in development unless the settings say otherwise."""
     registry, lifecycle, provisioner, auth = FakeRegistry(), FakeLifecycle(), FakeProvisioner(), FakeAuth()
-    events = FakeEvents()
-    served = [registry, lifecycle, events, provisioner, auth]
+    events, vault = FakeEvents(), FakeVault()
+    served = [registry, lifecycle, events, provisioner, auth, vault]
     async with (
         databases.open_empty_database(database_url, service) as engine,
         serve([fake.servicer() for fake in served]) as fakes,
@@ -63,6 +64,7 @@ async def run_proxy(database_url: str, **settings) -> AsyncIterator[RunningProxy
             events=events,
             provisioner=provisioner,
             auth=auth,
+            vault=vault,
             store=Store(engine),
             queue=QueueStore(engine),
             database_url=database_url,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from protos.auth.v1 import auth_pb2
+from protos.auth.v1 import audit_pb2, auth_pb2, tokens_pb2, vault_pb2
 from protos.common.v1 import access_pb2
 from protos.registry.v1 import registry_pb2
 from services.a2a_proxy.agent_client import Dispatch
@@ -143,8 +143,9 @@ async def test_the_secret_is_not_logged(proxy, gateway, capsys):
 def test_the_proxy_may_call_nothing_else_of_auth():
     allowed = [
         method.name
-        for service in auth_pb2.DESCRIPTOR.services_by_name.values()
+        for contract in (auth_pb2, vault_pb2, tokens_pb2, audit_pb2)
+        for service in contract.DESCRIPTOR.services_by_name.values()
         for method in service.methods
         if "a2a_proxy" in method.GetOptions().Extensions[access_pb2.access].services
     ]
-    assert allowed == ["ReadOrHealInboundSecret"]
+    assert allowed == ["ReadOrHealInboundSecret", "ReadAgentCredentials"]

@@ -24,6 +24,16 @@ def test_rows_are_requirements_and_mentions_are_not():
     assert promises.list_requirements(text) == ["REG-01", "REG-02"]
 
 
+def test_a_requirement_is_shown_with_the_beginning_of_its_text():
+    text = "| REG-01 | **As** `AUTH-02` says. | E2E |\n| REG-02 | " + "word " * 30 + "| |\n"
+
+    found = promises.read_summaries(text)
+
+    assert found["REG-01"] == "As AUTH-02 says."
+    assert found["REG-02"].startswith("word word")
+    assert found["REG-02"].endswith("...")
+
+
 def test_marks_are_found_on_modules_functions_and_parameters(tmp_path):
     (tmp_path / "test_one.py").write_text(
         "import pytest\n"

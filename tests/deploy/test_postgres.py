@@ -10,7 +10,7 @@ import asyncpg
 import psutil
 import pytest
 
-from deploy import postgres
+from deploy import postgres, stack
 from deploy.errors import StartError
 from deploy.layout import Layout
 from deploy.output import ProcessLogs
@@ -116,6 +116,15 @@ async def test_killed_server_is_restarted_and_accepts_connections(layout):
 
         assert await fetch_value(server, "SELECT 1") == 1
         assert child.exits >= 1
+
+
+def test_an_error_of_the_embedded_server_names_its_log(layout):
+    logs = ProcessLogs(layout.logs)
+
+    with pytest.raises(StartError) as refused, stack._naming_log(logs):
+        raise StartError("the roles could not be made")
+
+    assert str(refused.value) == f"the roles could not be made (log: {layout.logs / 'postgres.log'})"
 
 
 async def test_leftover_server_is_stopped_before_the_next_start(layout):

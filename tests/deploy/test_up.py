@@ -175,7 +175,7 @@ async def test_killed_process_is_restarted_within_five_seconds(start):
     os.kill(first, SIGKILL)
 
     await eventually(lambda: plane.find_pid("gateway") not in (0, first), within=5)
-    await plane.wait_for_output("gateway     │ ended with -9, starts again in 0.1 s")
+    await plane.wait_for_output("gateway     │ ended with -9, starts again in 0.1 s (log: ")
     await eventually(lambda: is_ready(plane.url), within=5)
 
 

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from deploy.plane import Plane
-from services.registry.card_keys import SignatureState, read_card_keys
+from services.registry.card_keys import read_card_keys
 from services.registry.errors.workspaces import InvalidBody
+from services.registry.workspace.model import SignatureState
 from tests.card_signer import CardSigner
 from tests.databases import plane_database
 from tests.e2e.principals import external

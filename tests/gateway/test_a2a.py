@@ -9,6 +9,7 @@ import pytest
 from multidict import CIMultiDict
 
 from gateway.exchange import ExchangePool
+from gateway.message_request import MAX_EXTENSION_HEADERS
 from protos.auth.v1 import auth_pb2
 from protos.provisioner.v1 import provisioner_pb2
 from protos.registry.v1 import registry_pb2
@@ -56,6 +57,33 @@ async def test_a_message_is_answered_by_its_agent(gateway, path):
             assert answer.status == 200
             assert answer.headers["Content-Type"].startswith("application/json")
             assert (await answer.json())["result"]["parts"] == [{"kind": "text", "text": "hi"}]
+
+
+async def test_headers_that_the_card_names_travel_and_no_others(gateway):
+    sent = [("X-Tenant", "blue"), ("X-Tenant", "red"), ("X-Other", "o"), ("X-Api-Key", "k"), ("X-Long", "v" * 1025)]
+    async with serve_agent(EchoAgent()) as agent:
+        named = ["x-tenant", "x-long", "x-missing"]
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url, extension_headers=named)
+
+        async with gateway.post(hello(), headers=sent) as answer:
+            assert answer.status == 200
+
+    received = agent.requests[0].headers
+    assert received.getall("X-Tenant") == ["blue"]
+    assert not {"X-Other", "X-Api-Key", "X-Long", "X-Missing"} & set(received)
+
+
+async def test_more_headers_than_may_be_named_are_left_out(gateway):
+    sent = [(f"X-Number-{number}", "v") for number in range(MAX_EXTENSION_HEADERS + 1)]
+    async with serve_agent(EchoAgent()) as agent:
+        names = [name.lower() for name, _ in (sent[-2], sent[-1])]
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url, extension_headers=names)
+
+        async with gateway.post(hello(), headers=sent):
+            pass
+
+    assert sent[-2][0] in agent.requests[0].headers
+    assert sent[-1][0] not in agent.requests[0].headers
 
 
 async def test_auth_receives_the_first_bearer_and_the_claimed_workspace(gateway):

@@ -49,6 +49,29 @@ async def test_a_managed_workspace_is_created(plane):
     assert plane.only_call.caller == ANONYMOUS
 
 
+async def test_a_workspace_shows_what_its_card_proves_and_requires(plane):
+    schemes = [
+        pb.SecurityScheme(name="k", kind="api_key_header", parameter="X-K", secret_key="A2A_CREDENTIAL_K"),
+        pb.SecurityScheme(name="o", kind="oauth2"),
+    ]
+    security = pb.AgentSecurity(required=True, alternatives=[pb.SecurityAlternative(schemes=schemes)])
+    found = workspace(card_signature=pb.CARD_SIGNATURE_VERIFIED, agent_security=security)
+    plane.registry.replies["GetWorkspace"] = pb.GetWorkspaceResponse(workspace=found)
+
+    shown = (await plane.http.get(f"/workspaces/{W}")).json()
+
+    assert shown["card_signature"] == "verified"
+    assert shown["agent_security"] == {
+        "required": True,
+        "alternatives": [
+            [
+                {"scheme": "k", "type": "api_key_header", "secret": "A2A_CREDENTIAL_K"},
+                {"scheme": "o", "type": "oauth2", "secret": None},
+            ]
+        ],
+    }
+
+
 async def test_every_field_of_a_new_workspace_reaches_the_registry(plane):
     plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=workspace())
     body = {

@@ -34,6 +34,8 @@ PATH_CHARACTERS = "/.abworkspceonfighmlu\0\n"
         ("/workspace/a\r\nb", "invalid path"),
         ("/workspace/" + "ä" * 2048, "invalid path"),
         ("/configs/.auth_token", "invalid path"),
+        ("/configs/agent/.env", "invalid path"),
+        ("/configs/a/.ssh/id", "invalid path"),
         ("/configs/.platform_inbound_secret", "invalid path"),
         ("/configs/.auth_token.12.new", "invalid path"),
     ],

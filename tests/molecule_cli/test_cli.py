@@ -77,7 +77,7 @@ def test_a_broken_answer_of_an_agent_is_no_crash():
         whole = molecule("send", "lead", "hello", "--json", MOLECULE_URL=url)
 
     assert streamed.stdout == "hello\n"
-    assert error_line(whole) == "what the agent answered is not JSON-RPC"
+    assert error_line(whole) == "what the agent answered is not JSON-RPC: molecule logs may show why"
 
 
 def test_a_streamed_reply_is_the_same_text(url):

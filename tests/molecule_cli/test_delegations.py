@@ -99,6 +99,25 @@ def test_delegations_are_listed_with_names_and_results(url):
     assert json.loads(run_command("delegations", "list", LEAD, "--json", url=url).stdout) == [ROW]
 
 
+def test_request_and_result_of_a_delegation_are_one_line(plane, url):
+    asked = {
+        **ROW,
+        "summary": "Delegating to writer: a poem",
+        "status": "dispatched",
+        "created_at": "2026-05-01T08:00:00Z",
+    }
+    other = {**asked, "delegation_id": "another", "created_at": "2026-05-01T08:10:00Z"}
+    del asked["response_preview"], other["response_preview"]
+    plane.rows = [ROW, other, asked]
+
+    first, second = run_command("delegations", "list", "lead", url=url).stdout.splitlines()[1:]
+
+    assert first.startswith("another")
+    assert second.split()[:4] == [ID, "completed", "writer", "2026-05-01T08:00:00"]
+    assert "a poem" in second
+    assert second.endswith("done")
+
+
 def test_a_workspace_without_delegations_is_one_line(plane, url):
     plane.rows = []
 

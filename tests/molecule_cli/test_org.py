@@ -128,7 +128,7 @@ def test_an_invalid_file_is_not_sent(tmp_path, text, message):
     with run_against(plane, "org", "import", str(file)) as result:
         assert message in error_line(result)
     with run_against(plane, "org", "import", "nowhere.yaml") as result:
-        assert error_line(result) == "there is no file nowhere.yaml"
+        assert error_line(result) == "there is no file nowhere.yaml: name one, or an org template of the plane"
     assert plane.asked == []
 
 

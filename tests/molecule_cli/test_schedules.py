@@ -266,7 +266,10 @@ def test_a_schedule_that_does_not_run_as_it_should_is_a_failure(url, words, show
 
     assert result.returncode == 1
     assert shown in result.stdout.splitlines()[1]
-    assert result.stderr == "molecule: 1 of 1 schedules do not run as they should\n"
+    assert (
+        result.stderr
+        == "molecule: 1 of 1 schedules do not run as they should: molecule schedules history shows their runs\n"
+    )
 
 
 def test_a_failed_schedule_that_is_disabled_is_no_failure(plane, url):

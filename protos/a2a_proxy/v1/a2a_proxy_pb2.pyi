@@ -90,6 +90,8 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The caller left before the answer began. No caller receives it: the activity log does."""
     ERROR_REASON_STREAM_EVENTS_GONE: _ErrorReason.ValueType  # 86
     """The events after the position that Last-Event-ID names are not kept any more."""
+    ERROR_REASON_AGENT_CREDENTIAL_UNAVAILABLE: _ErrorReason.ValueType  # 87
+    """The agent requires a credential of the plane, and auth does not tell it now. Nothing was sent."""
     ERROR_REASON_PUSH_TARGET_NOT_FOUND: _ErrorReason.ValueType  # 90
     """No target of push notifications has this secret."""
     ERROR_REASON_INVALID_NOTIFICATION: _ErrorReason.ValueType  # 91
@@ -205,6 +207,8 @@ ERROR_REASON_CALLER_LEFT: ErrorReason.ValueType  # 85
 """The caller left before the answer began. No caller receives it: the activity log does."""
 ERROR_REASON_STREAM_EVENTS_GONE: ErrorReason.ValueType  # 86
 """The events after the position that Last-Event-ID names are not kept any more."""
+ERROR_REASON_AGENT_CREDENTIAL_UNAVAILABLE: ErrorReason.ValueType  # 87
+"""The agent requires a credential of the plane, and auth does not tell it now. Nothing was sent."""
 ERROR_REASON_PUSH_TARGET_NOT_FOUND: ErrorReason.ValueType  # 90
 """No target of push notifications has this secret."""
 ERROR_REASON_INVALID_NOTIFICATION: ErrorReason.ValueType  # 91

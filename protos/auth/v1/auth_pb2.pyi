@@ -593,22 +593,28 @@ class EnsureCredentialsResponse(message.Message):
     AUTH_TOKEN_FIELD_NUMBER: builtins.int
     TOKEN_ID_FIELD_NUMBER: builtins.int
     INBOUND_SECRET_FIELD_NUMBER: builtins.int
+    AGENT_CREDENTIAL_KEYS_FIELD_NUMBER: builtins.int
     auth_token: builtins.str
     """A token if none was live; absent otherwise."""
     token_id: builtins.str
     """The id of that token."""
     inbound_secret: builtins.str
     """The inbound secret; absent only if it cannot be opened."""
+    @builtins.property
+    def agent_credential_keys(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The names of its own secrets with which the plane proves itself to agents (VaultService.ReadAgentCredentials)."""
+
     def __init__(
         self,
         *,
         auth_token: builtins.str | None = ...,
         token_id: builtins.str = ...,
         inbound_secret: builtins.str | None = ...,
+        agent_credential_keys: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_auth_token", b"_auth_token", "_inbound_secret", b"_inbound_secret", "auth_token", b"auth_token", "inbound_secret", b"inbound_secret"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_auth_token", b"_auth_token", "_inbound_secret", b"_inbound_secret", "auth_token", b"auth_token", "inbound_secret", b"inbound_secret", "token_id", b"token_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_auth_token", b"_auth_token", "_inbound_secret", b"_inbound_secret", "agent_credential_keys", b"agent_credential_keys", "auth_token", b"auth_token", "inbound_secret", b"inbound_secret", "token_id", b"token_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__auth_token: _TypeAlias = typing.Literal["auth_token"]  # noqa: Y015
     _WhichOneofArgType__auth_token: _TypeAlias = typing.Literal["_auth_token", b"_auth_token"]  # noqa: Y015

@@ -71,6 +71,11 @@ class VaultServiceStub:
                 request_serializer=protos_dot_auth_dot_v1_dot_vault__pb2.ReadEnvironmentRequest.SerializeToString,
                 response_deserializer=protos_dot_auth_dot_v1_dot_vault__pb2.ReadEnvironmentResponse.FromString,
                 _registered_method=True)
+        self.ReadAgentCredentials = channel.unary_unary(
+                '/molecule.auth.v1.VaultService/ReadAgentCredentials',
+                request_serializer=protos_dot_auth_dot_v1_dot_vault__pb2.ReadAgentCredentialsRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_vault__pb2.ReadAgentCredentialsResponse.FromString,
+                _registered_method=True)
         self.WatchSecretChanges = channel.unary_stream(
                 '/molecule.auth.v1.VaultService/WatchSecretChanges',
                 request_serializer=protos_dot_auth_dot_v1_dot_vault__pb2.WatchSecretChangesRequest.SerializeToString,
@@ -138,6 +143,14 @@ class VaultServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadAgentCredentials(self, request, context):
+        """Returns the credentials with which the plane proves itself to the agent of a workspace: the secrets of the workspace
+        itself whose names begin with A2A_CREDENTIAL_, and no other. One that cannot be opened is left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchSecretChanges(self, request, context):
         """Streams changes of secrets in the order of their commits, and a keepalive every two seconds. Of several changes of
         one secret only the last is sent.
@@ -190,6 +203,11 @@ def add_VaultServiceServicer_to_server(servicer, server):
                     servicer.ReadEnvironment,
                     request_deserializer=protos_dot_auth_dot_v1_dot_vault__pb2.ReadEnvironmentRequest.FromString,
                     response_serializer=protos_dot_auth_dot_v1_dot_vault__pb2.ReadEnvironmentResponse.SerializeToString,
+            ),
+            'ReadAgentCredentials': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadAgentCredentials,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_vault__pb2.ReadAgentCredentialsRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_vault__pb2.ReadAgentCredentialsResponse.SerializeToString,
             ),
             'WatchSecretChanges': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchSecretChanges,
@@ -393,6 +411,33 @@ class VaultService:
             '/molecule.auth.v1.VaultService/ReadEnvironment',
             protos_dot_auth_dot_v1_dot_vault__pb2.ReadEnvironmentRequest.SerializeToString,
             protos_dot_auth_dot_v1_dot_vault__pb2.ReadEnvironmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadAgentCredentials(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.auth.v1.VaultService/ReadAgentCredentials',
+            protos_dot_auth_dot_v1_dot_vault__pb2.ReadAgentCredentialsRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_vault__pb2.ReadAgentCredentialsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,6 +34,10 @@ class VaultServiceStub:
     """Lists the names of the global secrets, by name."""
     ReadEnvironment: aio.UnaryUnaryMultiCallable[vault_pb2.ReadEnvironmentRequest, vault_pb2.ReadEnvironmentResponse]
     """Returns the values of all secrets that apply to a workspace, for the environment of its instance."""
+    ReadAgentCredentials: aio.UnaryUnaryMultiCallable[vault_pb2.ReadAgentCredentialsRequest, vault_pb2.ReadAgentCredentialsResponse]
+    """Returns the credentials with which the plane proves itself to the agent of a workspace: the secrets of the workspace
+    itself whose names begin with A2A_CREDENTIAL_, and no other. One that cannot be opened is left out.
+    """
     WatchSecretChanges: aio.UnaryStreamMultiCallable[vault_pb2.WatchSecretChangesRequest, vault_pb2.WatchSecretChangesResponse]
     """Streams changes of secrets in the order of their commits, and a keepalive every two seconds. Of several changes of
     one secret only the last is sent.
@@ -103,6 +107,16 @@ class VaultServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[vault_pb2.ReadEnvironmentRequest, abc.Awaitable[vault_pb2.ReadEnvironmentResponse]],
     ) -> abc.Awaitable[vault_pb2.ReadEnvironmentResponse]:
         """Returns the values of all secrets that apply to a workspace, for the environment of its instance."""
+
+    @abc_1.abstractmethod
+    def ReadAgentCredentials(
+        self,
+        request: vault_pb2.ReadAgentCredentialsRequest,
+        context: aio.ServicerContext[vault_pb2.ReadAgentCredentialsRequest, abc.Awaitable[vault_pb2.ReadAgentCredentialsResponse]],
+    ) -> abc.Awaitable[vault_pb2.ReadAgentCredentialsResponse]:
+        """Returns the credentials with which the plane proves itself to the agent of a workspace: the secrets of the workspace
+        itself whose names begin with A2A_CREDENTIAL_, and no other. One that cannot be opened is left out.
+        """
 
     @abc_1.abstractmethod
     def WatchSecretChanges(

@@ -434,6 +434,8 @@ class Workspace(message.Message):
     EXTERNAL_FIELD_NUMBER: builtins.int
     RESTART_COUNT_FIELD_NUMBER: builtins.int
     LAST_EXIT_FIELD_NUMBER: builtins.int
+    CARD_SIGNATURE_FIELD_NUMBER: builtins.int
+    AGENT_SECURITY_FIELD_NUMBER: builtins.int
     id: builtins.str
     name: builtins.str
     role: builtins.str
@@ -478,6 +480,8 @@ class Workspace(message.Message):
     """True if the agent is started outside the plane."""
     restart_count: builtins.int
     """How often its instance ended by itself since a caller last requested one."""
+    card_signature: CardSignature.ValueType
+    """Unspecified without a card, and for a card that an earlier release stored."""
     @builtins.property
     def status_since(self) -> timestamp_pb2.Timestamp: ...
     @builtins.property
@@ -491,6 +495,10 @@ class Workspace(message.Message):
     @builtins.property
     def last_exit(self) -> InstanceExit:
         """The last end of an instance by itself; absent if there was none."""
+
+    @builtins.property
+    def agent_security(self) -> AgentSecurity:
+        """What the agent requires of the plane; absent if its card says nothing about it."""
 
     def __init__(
         self,
@@ -532,10 +540,12 @@ class Workspace(message.Message):
         external: builtins.bool = ...,
         restart_count: builtins.int = ...,
         last_exit: InstanceExit | None = ...,
+        card_signature: CardSignature.ValueType = ...,
+        agent_security: AgentSecurity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_agent_card", b"_agent_card", "_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_model", b"_model", "_parent_id", b"_parent_id", "_role", b"_role", "_workspace_dir", b"_workspace_dir", "agent_card", b"agent_card", "budget_limit", b"budget_limit", "created_at", b"created_at", "hibernation_idle_minutes", b"hibernation_idle_minutes", "last_exit", b"last_exit", "last_outbound_at", b"last_outbound_at", "model", b"model", "parent_id", b"parent_id", "provision_timeout", b"provision_timeout", "role", b"role", "status_since", b"status_since", "workspace_dir", b"workspace_dir"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_agent_card", b"_agent_card", "_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_model", b"_model", "_parent_id", b"_parent_id", "_role", b"_role", "_workspace_dir", b"_workspace_dir", "agent_card", b"agent_card", "agent_security", b"agent_security", "budget_limit", b"budget_limit", "created_at", b"created_at", "hibernation_idle_minutes", b"hibernation_idle_minutes", "last_exit", b"last_exit", "last_outbound_at", b"last_outbound_at", "model", b"model", "parent_id", b"parent_id", "provision_timeout", b"provision_timeout", "role", b"role", "status_since", b"status_since", "workspace_dir", b"workspace_dir"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_agent_card", b"_agent_card", "_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_model", b"_model", "_parent_id", b"_parent_id", "_role", b"_role", "_workspace_dir", b"_workspace_dir", "active_tasks", b"active_tasks", "agent_card", b"agent_card", "budget_limit", b"budget_limit", "collapsed", b"collapsed", "created_at", b"created_at", "current_task", b"current_task", "delivery_mode", b"delivery_mode", "external", b"external", "generation", b"generation", "hibernation_idle_minutes", b"hibernation_idle_minutes", "id", b"id", "last_error_rate", b"last_error_rate", "last_exit", b"last_exit", "last_outbound_at", b"last_outbound_at", "last_sample_error", b"last_sample_error", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "provision_timeout", b"provision_timeout", "restart_count", b"restart_count", "role", b"role", "runtime", b"runtime", "status", b"status", "status_detail", b"status_detail", "status_event_id", b"status_event_id", "status_reason", b"status_reason", "status_since", b"status_since", "tier", b"tier", "uptime_seconds", b"uptime_seconds", "url", b"url", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir", "x", b"x", "y", b"y"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_agent_card", b"_agent_card", "_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_model", b"_model", "_parent_id", b"_parent_id", "_role", b"_role", "_workspace_dir", b"_workspace_dir", "active_tasks", b"active_tasks", "agent_card", b"agent_card", "agent_security", b"agent_security", "budget_limit", b"budget_limit", "card_signature", b"card_signature", "collapsed", b"collapsed", "created_at", b"created_at", "current_task", b"current_task", "delivery_mode", b"delivery_mode", "external", b"external", "generation", b"generation", "hibernation_idle_minutes", b"hibernation_idle_minutes", "id", b"id", "last_error_rate", b"last_error_rate", "last_exit", b"last_exit", "last_outbound_at", b"last_outbound_at", "last_sample_error", b"last_sample_error", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "provision_timeout", b"provision_timeout", "restart_count", b"restart_count", "role", b"role", "runtime", b"runtime", "status", b"status", "status_detail", b"status_detail", "status_event_id", b"status_event_id", "status_reason", b"status_reason", "status_since", b"status_since", "tier", b"tier", "uptime_seconds", b"uptime_seconds", "url", b"url", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir", "x", b"x", "y", b"y"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__agent_card: _TypeAlias = typing.Literal["agent_card"]  # noqa: Y015
     _WhichOneofArgType__agent_card: _TypeAlias = typing.Literal["_agent_card", b"_agent_card"]  # noqa: Y015
@@ -565,6 +575,88 @@ class Workspace(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__role) -> _WhichOneofReturnType__role | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__workspace_dir) -> _WhichOneofReturnType__workspace_dir | None: ...
+
+@typing.final
+class AgentSecurity(message.Message):
+    """What an agent card requires of callers: one of these alternatives. The plane fulfils it when it dials the agent."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUIRED_FIELD_NUMBER: builtins.int
+    ALTERNATIVES_FIELD_NUMBER: builtins.int
+    required: builtins.bool
+    """False if the agent also admits callers without a credential."""
+    @builtins.property
+    def alternatives(self) -> containers.RepeatedCompositeFieldContainer[SecurityAlternative]:
+        """At most 8, in the order of the card."""
+
+    def __init__(
+        self,
+        *,
+        required: builtins.bool = ...,
+        alternatives: abc.Iterable[SecurityAlternative] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["alternatives", b"alternatives", "required", b"required"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SecurityAlternative(message.Message):
+    """Schemes that are fulfilled together."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SCHEMES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def schemes(self) -> containers.RepeatedCompositeFieldContainer[SecurityScheme]: ...
+    def __init__(
+        self,
+        *,
+        schemes: abc.Iterable[SecurityScheme] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["schemes", b"schemes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SecurityScheme(message.Message):
+    """A security scheme of an agent card."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    PARAMETER_FIELD_NUMBER: builtins.int
+    SECRET_KEY_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """As the card names it."""
+    kind: builtins.str
+    """`api_key_header`, `api_key_query`, `api_key_cookie`, `http_bearer`, `http_basic`, `http_other`, `oauth2`,
+    `open_id_connect`, `mutual_tls`, or `undeclared`.
+    """
+    parameter: builtins.str
+    """The name of the header, the query parameter or the cookie of an API key."""
+    secret_key: builtins.str
+    """The secret of the workspace that has the credential; absent if the plane cannot fulfil the scheme."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        kind: builtins.str = ...,
+        parameter: builtins.str = ...,
+        secret_key: builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_secret_key", b"_secret_key", "secret_key", b"secret_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_secret_key", b"_secret_key", "kind", b"kind", "name", b"name", "parameter", b"parameter", "secret_key", b"secret_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__secret_key: _TypeAlias = typing.Literal["secret_key"]  # noqa: Y015
+    _WhichOneofArgType__secret_key: _TypeAlias = typing.Literal["_secret_key", b"_secret_key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__secret_key) -> _WhichOneofReturnType__secret_key | None: ...
 
 @typing.final
 class InstanceExit(message.Message):
@@ -1679,6 +1771,8 @@ class WorkspaceRecord(message.Message):
     TEMPLATE_FIELD_NUMBER: builtins.int
     REGISTERED_AT_FIELD_NUMBER: builtins.int
     INTERFACES_FIELD_NUMBER: builtins.int
+    AGENT_SECURITY_FIELD_NUMBER: builtins.int
+    EXTENSION_HEADERS_FIELD_NUMBER: builtins.int
     id: builtins.str
     name: builtins.str
     parent_id: builtins.str
@@ -1728,6 +1822,14 @@ class WorkspaceRecord(message.Message):
     def interfaces(self) -> containers.RepeatedCompositeFieldContainer[AgentInterface]:
         """What its card offers, in the order of the card; none if its agent has not registered since the plane knows of them."""
 
+    @builtins.property
+    def agent_security(self) -> AgentSecurity:
+        """What its card requires of callers; absent if the card says nothing about it."""
+
+    @builtins.property
+    def extension_headers(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The headers that the extensions of its card name, in lower case; at most 16."""
+
     def __init__(
         self,
         *,
@@ -1761,10 +1863,12 @@ class WorkspaceRecord(message.Message):
         template: builtins.str = ...,
         registered_at: timestamp_pb2.Timestamp | None = ...,
         interfaces: abc.Iterable[AgentInterface] | None = ...,
+        agent_security: AgentSecurity | None = ...,
+        extension_headers: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "model", b"model", "parent_id", b"parent_id", "registered_at", b"registered_at", "status_since", b"status_since", "workspace_dir", b"workspace_dir"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "agent_security", b"agent_security", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "model", b"model", "parent_id", b"parent_id", "registered_at", b"registered_at", "status_since", b"status_since", "workspace_dir", b"workspace_dir"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "adapter_module", b"adapter_module", "address", b"address", "address_trusted", b"address_trusted", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "delivery_mode", b"delivery_mode", "desired_state", b"desired_state", "external", b"external", "generation", b"generation", "id", b"id", "instance_reference", b"instance_reference", "interfaces", b"interfaces", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "registered_at", b"registered_at", "revision", b"revision", "runtime", b"runtime", "starter_files", b"starter_files", "status", b"status", "status_reason", b"status_reason", "status_since", b"status_since", "template", b"template", "tier", b"tier", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "adapter_module", b"adapter_module", "address", b"address", "address_trusted", b"address_trusted", "agent_security", b"agent_security", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "delivery_mode", b"delivery_mode", "desired_state", b"desired_state", "extension_headers", b"extension_headers", "external", b"external", "generation", b"generation", "id", b"id", "instance_reference", b"instance_reference", "interfaces", b"interfaces", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "registered_at", b"registered_at", "revision", b"revision", "runtime", b"runtime", "starter_files", b"starter_files", "status", b"status", "status_reason", b"status_reason", "status_since", b"status_since", "template", b"template", "tier", b"tier", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__budget_limit: _TypeAlias = typing.Literal["budget_limit"]  # noqa: Y015
     _WhichOneofArgType__budget_limit: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit"]  # noqa: Y015

@@ -109,7 +109,7 @@ def check_caller(caller: WorkspaceId | None, target: WorkspaceId) -> None:
 def check_path(path: str) -> None:
     """Raise `InvalidFilePath` unless the path is absolute, canonical and below one of the roots.
 
-    Files of /configs whose name begins with a dot are refused, because they hold the credentials of the agent.
+    Files of /configs with a part of their path that begins with a dot are refused: they hold credentials of the agent.
     """
     if not path:
         raise InvalidFilePath("path query required")
@@ -121,7 +121,7 @@ def check_path(path: str) -> None:
     has_controls = any(ord(character) < ord(" ") or character == "\x7f" for character in path)
     if not is_canonical or has_controls or len(path.encode(errors="replace")) > MAX_PATH_BYTES:
         raise InvalidFilePath
-    if path.startswith("/configs/."):
+    if path.startswith("/configs/") and "/." in path:
         raise InvalidFilePath
 
 

@@ -74,8 +74,7 @@ def _follows(schedule: Schedule) -> bool:
 
 
 def _can_be_stored(one: DeclaredSchedule) -> bool:
-    has_control_character = any(ord(character) < ord(" ") for character in one.name)
-    return len(one.name.encode()) <= rules.MAX_NAME_BYTES and not has_control_character
+    return not rules.INVISIBLE_CHARS.search(one.name) and len(one.name.encode()) <= rules.MAX_NAME_BYTES
 
 
 def _build(one: DeclaredSchedule, *, schedule_id: str, workspace_id: WorkspaceId, now: datetime) -> Schedule:

@@ -1,5 +1,6 @@
 """Rules of schedules: which are valid, and what becomes of one that is due or has run (docs/spec/rest.md, 6.11)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,6 +15,12 @@ from services.chassis import strict_json
 MAX_SCHEDULES_PER_WORKSPACE = 100
 
 MAX_PROMPT_BYTES = 64 * 1024
+
+INVISIBLE_CHARS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
+"""Not allowed in names: they control terminals and pages, end lines, reorder text or cannot be seen."""
 
 MAX_NAME_BYTES = 200
 
@@ -200,7 +207,7 @@ def check_schedule(schedule: Schedule) -> None:
         raise InvalidSchedule("cron_expr and prompt are required")
     if len(schedule.name.encode()) > MAX_NAME_BYTES:
         raise InvalidSchedule(f"name must be <= {MAX_NAME_BYTES} bytes")
-    if any(ord(character) < ord(" ") for character in schedule.name) or "\0" in schedule.prompt:
+    if INVISIBLE_CHARS.search(schedule.name) or "\0" in schedule.prompt:
         raise InvalidSchedule("name must not contain control characters")
     if len(schedule.prompt.encode()) > MAX_PROMPT_BYTES:
         raise InvalidSchedule(f"prompt must be <= {MAX_PROMPT_BYTES} bytes")

@@ -63,6 +63,13 @@ class VaultServicer(rpc.VaultServiceServicer):
         """Return the values for the environment of an instance."""
         return wire.environment_to(await self._vault.read_environment(fields.workspace_id_from(request.workspace_id)))
 
+    async def ReadAgentCredentials(
+        self, request: pb.ReadAgentCredentialsRequest, context: Context
+    ) -> pb.ReadAgentCredentialsResponse:
+        """Return the credentials that the plane presents to the agent of a workspace."""
+        credentials = await self._vault.read_agent_credentials(fields.workspace_id_from(request.workspace_id))
+        return pb.ReadAgentCredentialsResponse(credentials=credentials)
+
     async def WatchSecretChanges(
         self, request: pb.WatchSecretChangesRequest, context: Context
     ) -> AsyncIterator[pb.WatchSecretChangesResponse]:

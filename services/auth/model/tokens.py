@@ -49,6 +49,8 @@ class Credentials:
 
     token: IssuedToken | None
     inbound_secret: str | None = field(repr=False)
+    agent_credential_keys: tuple[str, ...] = ()
+    """The names of the secrets of the workspace with which the plane proves itself to its agent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

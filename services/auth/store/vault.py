@@ -20,6 +20,9 @@ from services.auth.store.tables.vault import (
 VAULT_CHANNEL = "auth_changes"
 """PostgreSQL notifies this channel when a change of secrets is committed."""
 
+AGENT_CREDENTIAL_PREFIX = "A2A_CREDENTIAL_"
+"""What the names of secrets begin with that the plane presents to agents."""
+
 
 class VaultStore:
     """The statements about secrets, within a transaction. A secret without a workspace is global."""
@@ -41,6 +44,18 @@ class VaultStore:
     async def list_sealed(self, workspace_id: WorkspaceId) -> Sequence[SealedSecret]:
         """Return the same secrets, sealed."""
         rows = await self._connection.execute(_select_applying(workspace_id).order_by(GLOBAL, SECRETS.c.key))
+        return [sealed_secret_from_row(row) for row in rows]
+
+    async def list_agent_credentials(self, workspace_id: WorkspaceId) -> Sequence[SealedSecret]:
+        """Return the workspace's own secrets with which the plane proves itself to its agent, sealed."""
+        rows = await self._connection.execute(
+            sa.select(SECRETS)
+            .where(
+                SECRETS.c.workspace_id == workspace_id,
+                SECRETS.c.key.startswith(AGENT_CREDENTIAL_PREFIX, autoescape=True),
+            )
+            .order_by(SECRETS.c.key)
+        )
         return [sealed_secret_from_row(row) for row in rows]
 
     async def save(

@@ -121,11 +121,12 @@ class CredentialService:
                 raise MissingBearer
             token = await _add_token(tx, workspace_id, UNBOUND, now=now) if needs_token else None
             secret = await self._open_inbound_secret(tx, workspace_id)
+            keys = tuple(sealed.key for sealed in await tx.vault.list_agent_credentials(workspace_id))
             if token:
                 await self._append_record(tx, "token.issued", placement, subject=token.token_id, arrival=auth.value)
         if token:
             log.info("token issued", workspace=workspace_id, generation=None, superseded=0)
-        return Credentials(token=token, inbound_secret=secret)
+        return Credentials(token=token, inbound_secret=secret, agent_credential_keys=keys)
 
     async def read_or_heal_inbound_secret(self, workspace_id: WorkspaceId) -> InboundSecret:
         """Return the secret that the plane presents to the workspace; creates it if it is missing."""

@@ -88,6 +88,18 @@ class Vault:
             (global_secrets if secret.workspace_id is None else workspace_secrets)[secret.key] = value
         return EnvironmentSecrets(global_secrets=global_secrets, workspace_secrets=workspace_secrets)
 
+    async def read_agent_credentials(self, workspace_id: WorkspaceId) -> Mapping[str, str]:
+        """Return the credentials that the plane presents to the agent of a workspace, by the names of the secrets.
+
+        They are secrets of the workspace itself, because any agent could name a global one. Those that do not open are
+        left out.
+        """
+        async with self._store.begin() as tx:
+            require_active(await tx.placements.find(workspace_id))
+            sealed = await tx.vault.list_agent_credentials(workspace_id)
+        values = {secret.key: self._open(secret) for secret in sealed}
+        return {key: value for key, value in values.items() if value is not None}
+
     # Changing ─────────────────────────────────────────────────────────────────
 
     async def set(self, caller: Identity, workspace_id: WorkspaceId | None, key: str, value: str) -> None:

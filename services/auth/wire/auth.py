@@ -132,6 +132,7 @@ def credentials_to(credentials: Credentials) -> pb.EnsureCredentialsResponse:
         auth_token=credentials.token.text if credentials.token else None,
         token_id=credentials.token.token_id if credentials.token else "",
         inbound_secret=credentials.inbound_secret,
+        agent_credential_keys=credentials.agent_credential_keys,
     )
 
 

@@ -146,7 +146,7 @@ def _send_signal(process: ProcessIdentity, number: signal.Signals) -> None:
 
 
 def _list_pids() -> list[int]:
-    return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
+    return [int(entry.name) for entry in PROC.iterdir() if entry.name.isascii() and entry.name.isdigit()]
 
 
 def _read_session_id(pid: int) -> int | None:

@@ -1,15 +1,15 @@
 """Replaces the cards of workspaces."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from services.chassis.identity import Identity
 from services.registry import access
-from services.registry.card_keys import NO_CARD_KEYS, CardKeys, SignatureState
+from services.registry.card_keys import NO_CARD_KEYS, CardKeys
 from services.registry.errors.workspaces import WorkspaceRemoved
 from services.registry.store.transaction import Store
 from services.registry.workspace import events, validation
-from services.registry.workspace.interfaces import extract_interfaces
-from services.registry.workspace.model import Status, WorkspaceId
+from services.registry.workspace.card_reading import apply_card
+from services.registry.workspace.model import SignatureState, Status, WorkspaceId
 from services.registry.workspace.registration_warnings import list_warnings
 
 
@@ -44,7 +44,6 @@ class CardService:
             if before.status is Status.REMOVED:
                 raise WorkspaceRemoved
             access.check_generation(caller, before)
-            interfaces = extract_interfaces(content)
-            tx.save(replace(before, has_card=True, interfaces=interfaces), events.build_card_event(content))
+            tx.save(apply_card(before, content, signature), events.build_card_event(content))
             await tx.put_card(workspace_id, card)
         return CardUpdate(list_warnings(content, delivery_mode=before.delivery_mode), signature)

@@ -8,16 +8,16 @@ from services.chassis.clock import Clock
 from services.chassis.errors import InvalidArgument, ServiceError
 from services.chassis.identity import Identity, Kind
 from services.registry import access
-from services.registry.card_keys import NO_CARD_KEYS, CardKeys, SignatureState
+from services.registry.card_keys import NO_CARD_KEYS, CardKeys
 from services.registry.clients import AuthClient, Credentials
 from services.registry.errors.workspaces import InvalidBody, WorkspaceRemoved, WrongStatus
 from services.registry.lifecycle import transitions
 from services.registry.lifecycle.address_check import AddressChecker
 from services.registry.store.transaction import Store
 from services.registry.workspace import events, routes, state_machine, validation
+from services.registry.workspace.card_reading import apply_card
 from services.registry.workspace.facts import Registered
-from services.registry.workspace.interfaces import extract_interfaces
-from services.registry.workspace.model import DeliveryMode, Status, Workspace, WorkspaceId
+from services.registry.workspace.model import DeliveryMode, SignatureState, Status, Workspace, WorkspaceId
 from services.registry.workspace.registration_warnings import list_warnings
 
 log = structlog.get_logger()
@@ -91,7 +91,9 @@ class RegistrationService:
             await self._bring_online(caller, workspace_id, validated)
             credentials = await self._find_missing_credentials(workspace_id)
         mode = validated.delivery_mode
-        warnings = list_warnings(validated.card, delivery_mode=mode, url=request.url)
+        warnings = list_warnings(
+            validated.card, delivery_mode=mode, url=request.url, credential_keys=credentials.agent_credential_keys
+        )
         return RegistrationResult(
             delivery_mode=mode,
             credentials=credentials,
@@ -146,11 +148,9 @@ class RegistrationService:
     async def _bring_online(self, caller: Identity, workspace_id: WorkspaceId, validated: _ValidatedRequest) -> None:
         def decide(before: Workspace, fact: Registered) -> Workspace:
             return replace(
-                state_machine.next_state(before, fact),
+                apply_card(state_machine.next_state(before, fact), validated.card, validated.card_signature),
                 url=validated.url,
                 delivery_mode=validated.delivery_mode,
-                has_card=True,
-                interfaces=extract_interfaces(validated.card),
                 registered_at=fact.at,
                 register_failed_at=None,
                 vitals=replace(before.vitals, last_seen=fact.at),

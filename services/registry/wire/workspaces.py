@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
+from molecule_a2a.agent_security import NO_SECURITY, AgentSecurity
 from protos.registry.v1 import registry_pb2 as pb
 from services.chassis.timestamps import duration_from_timedelta, timestamp_from_datetime
-from services.registry.card_keys import SignatureState
 from services.registry.errors.workspaces import InvalidValue
 from services.registry.workspace import routes, validation
+from services.registry.workspace.agent_security import find_secret_key
 from services.registry.workspace.events import Event
 from services.registry.workspace.facts import (
     Fact,
@@ -29,6 +30,7 @@ from services.registry.workspace.model import (
     DesiredState,
     HeartbeatNotice,
     ListedWorkspace,
+    SignatureState,
     Status,
     Workspace,
 )
@@ -201,6 +203,8 @@ def build_workspace(listed: ListedWorkspace, provision_timeout: timedelta | None
         external=workspace.external,
         restart_count=workspace.restart_count,
         last_exit=_build_exit(workspace.last_exit_at, workspace.last_exit_code),
+        card_signature=build_card_signature(workspace.card_signature),
+        agent_security=_build_security(workspace.agent_security),
     )
 
 
@@ -214,9 +218,30 @@ def build_card(listed: ListedWorkspace) -> pb.GetCardResponse:
     )
 
 
-def build_card_signature(state: SignatureState) -> pb.CardSignature.ValueType:
+def build_card_signature(state: SignatureState | None) -> pb.CardSignature.ValueType:
     """Return what the signatures of a card prove."""
+    if state is None:
+        return pb.CARD_SIGNATURE_UNSPECIFIED
     return pb.CardSignature.Value(f"CARD_SIGNATURE_{state.name}")
+
+
+def _build_security(security: AgentSecurity) -> pb.AgentSecurity | None:
+    if security == NO_SECURITY:
+        return None
+    return pb.AgentSecurity(
+        required=security.required,
+        alternatives=[
+            pb.SecurityAlternative(
+                schemes=[
+                    pb.SecurityScheme(
+                        name=one.name, kind=one.kind.value, parameter=one.parameter, secret_key=find_secret_key(one)
+                    )
+                    for one in each
+                ]
+            )
+            for each in security.alternatives
+        ],
+    )
 
 
 def _build_exit(at: datetime | None, code: int | None) -> pb.InstanceExit | None:
@@ -267,6 +292,8 @@ def build_record(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecor
             pb.AgentInterface(url=one.url, binding=one.binding, version=one.version, tenant=one.tenant)
             for one in workspace.interfaces
         ],
+        agent_security=_build_security(workspace.agent_security),
+        extension_headers=workspace.extension_headers,
     )
 
 

@@ -18,6 +18,8 @@
 | `routes`                | address, delivery mode and desired state                                              |
 | `card_index`            | the search terms of an agent card                                                     |
 | `interfaces`            | the interfaces of an agent card                                                       |
+| `agent_security`        | which secrets fulfil what an agent requires of callers                                |
+| `card_reading`          | what of an agent card is stored beside the workspace                                  |
 | `registration_warnings` | what of a registration the plane cannot use                                           |
 | `starter_files`         | the files that an instance starts with, and the brief of its agent                    |
 """

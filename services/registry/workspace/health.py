@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from services.chassis import strict_json
+from services.registry.workspace.card_reading import apply_card, judge_without_keys
 from services.registry.workspace.facts import HeartbeatReceived, is_outdated
-from services.registry.workspace.interfaces import extract_interfaces
-from services.registry.workspace.model import AgentInterface, Reason, Status, Vitals, Workspace
+from services.registry.workspace.model import Reason, Status, Vitals, Workspace
 
 DEGRADED_ERROR_RATE = 0.5
 """Error rate from which an agent counts as degraded."""
@@ -34,9 +34,7 @@ def apply_heartbeat(workspace: Workspace, heartbeat: HeartbeatReceived) -> Works
         return workspace
     is_first_card = heartbeat.card is not None and not workspace.has_card
     return replace(
-        workspace,
-        has_card=workspace.has_card or is_first_card,
-        interfaces=_read_interfaces(heartbeat.card) if is_first_card else workspace.interfaces,
+        _apply_first_card(workspace, heartbeat.card) if is_first_card else workspace,
         register_failed_at=None if heartbeat.card is not None else workspace.register_failed_at,
         declarations=workspace.declarations if heartbeat.declarations is None else heartbeat.declarations,
         vitals=_build_vitals(workspace, heartbeat),
@@ -70,11 +68,12 @@ def judge_heartbeat(workspace: Workspace, heartbeat: HeartbeatReceived) -> Statu
             return None
 
 
-def _read_interfaces(card: bytes | None) -> tuple[AgentInterface, ...]:
+def _apply_first_card(workspace: Workspace, card: bytes | None) -> Workspace:
     try:
-        return extract_interfaces(strict_json.parse(card or b""))
+        parsed = strict_json.parse(card or b"")
     except strict_json.InvalidJson:
-        return ()
+        parsed = None
+    return apply_card(workspace, parsed, judge_without_keys(parsed))
 
 
 def _build_vitals(workspace: Workspace, heartbeat: HeartbeatReceived) -> Vitals:

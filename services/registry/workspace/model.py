@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
+from molecule_a2a.agent_security import NO_SECURITY, AgentSecurity
+
 WorkspaceId = NewType("WorkspaceId", str)
 
 EXTERNAL = "external"
@@ -81,6 +83,15 @@ class DesiredState(StrEnum):
     STOPPED = "stopped"
     UNTOUCHED = "untouched"
     FORGOTTEN = "forgotten"
+
+
+class SignatureState(StrEnum):
+    """What the plane knows about the signatures of a card."""
+
+    UNSIGNED = "unsigned"
+    UNVERIFIED = "unverified"
+    """It has signatures, but none with a key that the plane knows."""
+    VERIFIED = "verified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +208,12 @@ class Workspace:
     has_card: bool = False
     interfaces: tuple[AgentInterface, ...] = ()
     """What the card offers."""
+    agent_security: AgentSecurity = NO_SECURITY
+    """What the card requires of callers."""
+    extension_headers: tuple[str, ...] = ()
+    """The headers that the extensions of the card name, in lower case."""
+    card_signature: SignatureState | None = None
+    """What the signatures of the card prove; `None` without a card, and for one that an earlier release stored."""
     registered_at: datetime | None = None
     register_failed_at: datetime | None = None
     declarations: Declarations = Declarations()

@@ -1,5 +1,9 @@
 """Tells agents what of their registration the plane cannot use. A warning refuses nothing."""
 
+from collections.abc import Set as AbstractSet
+
+from molecule_a2a.agent_security import AgentSecurity, read_agent_security
+from services.registry.workspace.agent_security import find_secret_key
 from services.registry.workspace.interfaces import extract_interfaces
 from services.registry.workspace.model import DeliveryMode
 
@@ -17,13 +21,44 @@ UNUSED_URL = (
 )
 
 
-def list_warnings(card: object, *, delivery_mode: DeliveryMode, url: str = "") -> tuple[str, ...]:
-    """Return sentences for the people who run an agent, about its card and the URL that it sent."""
+UNFULFILLED_SECURITY = (
+    "the agent card requires a security scheme that the plane cannot fulfil ({schemes}); "
+    "messages are sent without that credential, and the agent's refusal reaches the caller"
+)
+
+MISSING_CREDENTIAL = (
+    "the agent card requires a credential that this workspace does not have; set the secret {keys}, "
+    "or messages are sent without it, and the agent's refusal reaches the caller"
+)
+
+
+def list_warnings(
+    card: object, *, delivery_mode: DeliveryMode, url: str = "", credential_keys: AbstractSet[str] | None = None
+) -> tuple[str, ...]:
+    """Return sentences for the people who run an agent, about its card and the URL that it sent.
+
+    `credential_keys` are the names of the secrets with which the plane can prove itself; `None` if they are not known.
+    """
     match delivery_mode:
         case DeliveryMode.POLL:
             return (UNUSED_URL,) if url else ()
         case DeliveryMode.PUSH:
-            return () if _is_usable(card) else (UNUSED_CARD,)
+            warning = _find_security_warning(read_agent_security(card), credential_keys)
+            return (*(() if _is_usable(card) else (UNUSED_CARD,)), *(() if warning is None else (warning,)))
+
+
+def _find_security_warning(security: AgentSecurity, credential_keys: AbstractSet[str] | None) -> str | None:
+    """Return what keeps the plane from fulfilling what an agent requires, or `None`."""
+    if not security.required:
+        return None
+    needed = [[find_secret_key(scheme) for scheme in alternative] for alternative in security.alternatives]
+    fulfillable = [[key for key in keys if key is not None] for keys in needed if None not in keys]
+    if not fulfillable:
+        schemes = (f"{one.name!r}: {one.kind}" for alternative in security.alternatives for one in alternative)
+        return UNFULFILLED_SECURITY.format(schemes=", ".join(dict.fromkeys(schemes)) or "too many schemes at once")
+    if credential_keys is None or any(credential_keys >= set(keys) for keys in fulfillable):
+        return None
+    return MISSING_CREDENTIAL.format(keys=" or ".join(" and ".join(keys) for keys in fulfillable))
 
 
 def _is_usable(card: object) -> bool:

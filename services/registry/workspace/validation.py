@@ -1,6 +1,7 @@
 """Validates new and changed workspaces against the limits of docs/spec/rest.md, 6.3."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -51,6 +52,12 @@ MAX_INITIAL_MEMORIES = 100
 
 FORBIDDEN_CHARS = frozenset("{}[]|>*&!\0")
 """Not allowed in names and roles: these have a meaning in YAML, shells or the database."""
+
+INVISIBLE_CHARS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
+"""Not allowed in names and roles: they control terminals and pages, end lines, reorder text or cannot be seen."""
 
 SYSTEM_DIRECTORIES = tuple(
     PurePosixPath(folder)
@@ -224,7 +231,7 @@ def _is_safe_directory(text: str) -> bool:
 def _find_text_fault(text: str, limit: int) -> str | None:
     if set(text) & set("\r\n"):
         return "must not contain newline characters"
-    if set(text) & FORBIDDEN_CHARS:
+    if set(text) & FORBIDDEN_CHARS or INVISIBLE_CHARS.search(text):
         return "contains invalid characters"
     return f"must be at most {limit} characters" if len(text.encode()) > limit else None
 

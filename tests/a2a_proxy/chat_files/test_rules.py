@@ -75,6 +75,8 @@ UNDER = "path must be under /configs, /workspace, /home, or /plugins"
         ("/workspace/a\x7f", "invalid path"),
         ("/workspace/" + "a" * 4096, "invalid path"),
         ("/configs/.auth_token", "invalid path"),
+        ("/configs/agent/.env", "invalid path"),
+        ("/configs/a/.ssh/id", "invalid path"),
         ("/configs/.platform_inbound_secret", "invalid path"),
     ],
 )

@@ -66,7 +66,7 @@ def test_a_new_schedule_is_due_at_its_first_time():
         ({"cron_expr": "@daily"}, "invalid request body"),
         ({"timezone": "Mars"}, "invalid timezone: Mars"),
         ({"name": "é" * 101}, "name must be <= 200 bytes"),
-        ({"name": "a\nb"}, "name must not contain control characters"),
+        *(({"name": f"a{odd}b"}, "name must not contain control characters") for odd in "\n\x7f\x85\u2028\u202e\u200b"),
         ({"prompt": "é" * 32769}, "prompt must be <= 65536 bytes"),
     ],
 )

@@ -143,6 +143,14 @@ def test_the_deadline_replaces_the_timeout_that_metadata_state():
         assert headers == [*common, (b"a2a-version", b"1.0"), (b"x-timeout", shown)]
 
 
+def test_metadata_that_an_extension_may_name_are_headers():
+    stated = (("x-tenant", "blue"), ("x-api-key", "k"), ("cookie", "c"), ("grpc-timeout", "1S"), ("x-bin", b"\0"))
+
+    headers = build_headers(stated, host="h", seconds_left=None)
+
+    assert headers[2:] == [(b"x-tenant", b"blue")]
+
+
 def test_metadata_of_answers_are_a_few_headers():
     headers = [
         (b"A2A-Extensions", b"https://e/x"),

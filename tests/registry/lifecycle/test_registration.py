@@ -8,7 +8,7 @@ import structlog
 
 from services.chassis.addresses import AddressRefusal, AddressRules
 from services.chassis.errors import Unauthenticated
-from services.registry.card_keys import SignatureState, read_card_keys
+from services.registry.card_keys import read_card_keys
 from services.registry.errors.workspaces import (
     InvalidBody,
     StaleToken,
@@ -18,7 +18,7 @@ from services.registry.errors.workspaces import (
 )
 from services.registry.lifecycle.address_check import AddressChecker
 from services.registry.lifecycle.registration import RegistrationRequest
-from services.registry.workspace.model import DeliveryMode, Reason, Status
+from services.registry.workspace.model import DeliveryMode, Reason, SignatureState, Status
 from services.registry.workspace.registration_warnings import UNUSED_CARD, UNUSED_URL
 from tests.card_signer import CardSigner
 from tests.registry.conftest import ADMIN, ANONYMOUS, CARD, agent, build_parts, overwrite, send_heartbeat

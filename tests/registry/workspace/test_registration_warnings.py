@@ -52,3 +52,37 @@ def test_an_agent_is_told_that_its_url_is_not_used():
 def test_any_card_can_be_judged(card):
     for mode in DeliveryMode:
         assert list_warnings(card, delivery_mode=mode, url=URL) in {(), (UNUSED_CARD,), (UNUSED_URL,)}
+
+
+def require(*alternatives, schemes):
+    return {"securitySchemes": schemes, "security": [{name: [] for name in names} for names in alternatives]}
+
+
+SCHEMES = {
+    "k": {"type": "apiKey", "in": "header", "name": "X-K"},
+    "b": {"type": "http", "scheme": "bearer"},
+    "o": {"type": "oauth2", "flows": {}},
+}
+KEY, BEARER = "A2A_CREDENTIAL_K", "A2A_CREDENTIAL_B"
+
+
+@pytest.mark.parametrize(
+    ("alternatives", "known", "words"),
+    [
+        ([("k",)], {KEY}, None),
+        ([("k",)], set(), f"set the secret {KEY},"),
+        ([("k", "b")], {KEY}, f"set the secret {KEY} and {BEARER},"),
+        ([("k",), ("b",)], {BEARER}, None),
+        ([("k",), ("b",)], set(), f"set the secret {KEY} or {BEARER},"),
+        ([("k",), ()], set(), None),
+        ([("k",)], None, None),
+        ([("o",)], {KEY}, "cannot fulfil ('o': oauth2)"),
+        ([("o", "k")], {KEY}, "cannot fulfil ('o': oauth2, 'k': api_key_header)"),
+        ([("o",), ("k",)], {KEY}, None),
+        ([("o",)], None, "cannot fulfil ('o': oauth2)"),
+    ],
+)
+def test_an_agent_is_told_which_credential_the_plane_lacks(alternatives, known, words):
+    card = require(*alternatives, schemes=SCHEMES)
+    found = list_warnings(card, delivery_mode=DeliveryMode.PUSH, credential_keys=known)
+    assert found == () if words is None else words in found[0]

@@ -101,6 +101,8 @@ def test_a_directory_outside_the_system_directories_is_allowed():
     [
         ({"name": "a\nb"}, "name must not contain newline characters"),
         ({"name": "a{b"}, "name contains invalid characters"),
+        *(({"name": f"a{odd}b"}, "name contains invalid characters") for odd in "\t\x1b\x85\u2028\u202e\u2066\u200b"),
+        *(({"role": f"a{odd}b"}, "role contains invalid characters") for odd in "\x85\u202e"),
         ({"name": "a" * 256}, "name must be at most 255 characters"),
         ({"role": "a" * 1001}, "role must be at most 1000 characters"),
         ({"x": 1.0}, "x and y must be given together"),

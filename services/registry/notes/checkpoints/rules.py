@@ -5,6 +5,7 @@ from datetime import datetime
 
 from services.registry.notes.errors import InvalidNote
 from services.registry.workspace.model import WorkspaceId
+from services.registry.workspace.validation import INVISIBLE_CHARS
 
 MAX_NAME_BYTES = 200
 """Bytes of the name of a workflow or step."""
@@ -38,7 +39,7 @@ def check_checkpoint(checkpoint: Checkpoint) -> None:
             raise InvalidNote("invalid request body")
         if len(text.encode()) > MAX_NAME_BYTES:
             raise InvalidNote(f"{name} must be <= {MAX_NAME_BYTES} bytes")
-        if any(ord(character) < ord(" ") for character in text):
+        if INVISIBLE_CHARS.search(text):
             raise InvalidNote(f"{name} must not contain control characters")
     if checkpoint.workflow_id == RESERVED_WORKFLOW_ID:
         raise InvalidNote(f"workflow_id must not be '{RESERVED_WORKFLOW_ID}'")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.registry.notes.errors import InvalidNote, VersionMismatch
+from services.registry.workspace.validation import INVISIBLE_CHARS
 
 MAX_KEY_BYTES = 200
 
@@ -42,7 +43,7 @@ def check_draft(draft: EntryDraft) -> None:
         raise InvalidNote("key is required")
     if len(draft.key.encode()) > MAX_KEY_BYTES:
         raise InvalidNote(f"key must be <= {MAX_KEY_BYTES} bytes")
-    if any(ord(character) < ord(" ") for character in draft.key):
+    if INVISIBLE_CHARS.search(draft.key):
         raise InvalidNote("key must not contain control characters")
     if len(draft.value.encode()) > MAX_VALUE_BYTES:
         raise InvalidNote(f"value must be <= {MAX_VALUE_BYTES} bytes")

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from services.registry.store.tables.schema import META
+from services.registry.workspace.agent_security import parse_security, serialize_security
 from services.registry.workspace.events import Event
 from services.registry.workspace.interfaces import parse_interfaces, serialize_interfaces
 from services.registry.workspace.model import (
@@ -16,6 +17,7 @@ from services.registry.workspace.model import (
     DeliveryMode,
     DirectoryAccess,
     Reason,
+    SignatureState,
     Status,
     Vitals,
     Workspace,
@@ -84,6 +86,9 @@ workspaces = sa.Table(
     sa.Column("url", sa.Text, nullable=False),
     sa.Column("has_card", sa.Boolean, nullable=False),
     sa.Column("interfaces", sa.Text, nullable=False, server_default=""),
+    sa.Column("agent_security", sa.Text, nullable=False, server_default=""),
+    sa.Column("extension_headers", sa.Text, nullable=False, server_default=""),
+    sa.Column("card_signature", sa.Text, nullable=False, server_default=""),
     sa.Column("registered_at", _timestamp),
     sa.Column("register_failed_at", _timestamp),
     sa.Column("capabilities", postgresql.ARRAY(sa.Text), nullable=False),
@@ -225,9 +230,10 @@ watchers = sa.Table(
 # Rows and values ─────────────────────────────────────────────────────────────
 
 _VITALS = tuple(field.name for field in fields(Vitals))
-_PLAIN_FIELDS = tuple(
-    field.name for field in fields(Workspace) if field.name not in {"declarations", "vitals", "brief", "interfaces"}
+_CONVERTED_FIELDS = frozenset(
+    {"declarations", "vitals", "brief", "interfaces", "agent_security", "extension_headers", "card_signature"}
 )
+_PLAIN_FIELDS = tuple(field.name for field in fields(Workspace) if field.name not in _CONVERTED_FIELDS)
 
 _COLUMNS = tuple(workspaces.c.keys())
 _FIELD_SETTERS = tuple((field.name, getattr(Workspace, field.name).__set__) for field in fields(Workspace))
@@ -251,6 +257,9 @@ def build_workspace(row: sa.Row[Any]) -> Workspace:
     values["workspace_access"] = DirectoryAccess(values["workspace_access"])
     values["brief"] = parse_brief(values["brief"])
     values["interfaces"] = parse_interfaces(values["interfaces"])
+    values["agent_security"] = parse_security(values["agent_security"])
+    values["extension_headers"] = tuple(values["extension_headers"].split())
+    values["card_signature"] = SignatureState(values["card_signature"]) if values["card_signature"] else None
     values["declarations"] = Declarations(frozenset(values.pop("capabilities")), values.pop("idle_timeout"))
     values["vitals"] = Vitals(**dict(zip(_VITALS, row[len(_COLUMNS) :], strict=True)))
     workspace = Workspace.__new__(Workspace)
@@ -266,6 +275,9 @@ def build_row(workspace: Workspace) -> dict[str, Any]:
         "idle_timeout": workspace.declarations.idle_timeout,
         "brief": serialize_brief(workspace.brief),
         "interfaces": serialize_interfaces(workspace.interfaces),
+        "agent_security": serialize_security(workspace.agent_security),
+        "extension_headers": " ".join(workspace.extension_headers),
+        "card_signature": workspace.card_signature or "",
     }
 
 
