@@ -13,7 +13,6 @@ from services.provisioner.docker_options import DockerOptions, PullPolicy
 from services.provisioner.model import Credentials, Spec, WorkspaceId
 from tests.docker_images import build_sleeping_image
 from tests.provisioner.backend_suite import BackendSuite, build_test_spec
-from tests.waiting import eventually
 
 pytestmark = pytest.mark.docker
 

@@ -111,6 +111,14 @@ class DockerBackend:
             async for workspace_id in ends:
                 yield workspace_id
 
+    async def ensure_network(self) -> str:
+        """Create the network unless it exists, and return this machine's address there."""
+        return await ensure_network(self._engine, self._options.network)
+
+    async def has_image(self, image: str) -> bool:
+        """Whether the engine has an image, without pulling it."""
+        return await self._images.has(image)
+
     async def _start(self, spec: Spec) -> Instance:
         present = await self._find(spec.workspace_id, refuses_foreign=True)
         if present is not None:
@@ -120,7 +128,7 @@ class DockerBackend:
                 return instance
         image = spec.image or self._options.image
         await self._images.require(image)
-        await ensure_network(self._engine, self._options.network)
+        await self.ensure_network()
         # The old agent ends before the new credentials are written: it must not use those of its successor.
         if present is not None:
             await self.stop(spec.workspace_id)

@@ -51,7 +51,7 @@ class ImageStore:
 
         Raises `ImageMissing` if it cannot be had, and `BackendUnavailable` while it is being pulled.
         """
-        if await self._has(image):
+        if await self.has(image):
             return
         if self._options.pull is PullPolicy.NEVER:
             log.warning("image missing", image=image)
@@ -74,7 +74,8 @@ class ImageStore:
             raise ImageMissing from None
         log.info("image pulled", image=image)
 
-    async def _has(self, image: str) -> bool:
+    async def has(self, image: str) -> bool:
+        """Whether the engine has the image."""
         try:
             await self._engine.inspect_image(image)
         except ObjectNotFound:
