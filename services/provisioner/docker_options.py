@@ -1,5 +1,6 @@
 """The options of the Docker backend."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -34,6 +35,22 @@ class RegistryLogin:
     token: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class TierLimits:
+    """The memory of one tier, and its share of the processors; 1024 are one."""
+
+    memory_mb: int
+    cpu_shares: int
+
+
+DEFAULT_TIER_LIMITS = {
+    1: TierLimits(512, 512),
+    2: TierLimits(512, 1024),
+    3: TierLimits(2048, 2048),
+    4: TierLimits(4096, 4096),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DockerOptions:
     """The options of the Docker backend; the settings of the provisioner say what each one means."""
@@ -49,4 +66,5 @@ class DockerOptions:
     platform: str = ""
     login: RegistryLogin | None = None
     allows_privileged: bool = False
+    tier_limits: Mapping[int, TierLimits] = field(default_factory=lambda: DEFAULT_TIER_LIMITS)
     timeout: timedelta = timedelta(seconds=20)

@@ -12,10 +12,12 @@ from services.chassis.settings import DatabaseSettings, with_prefix
 from services.provisioner.docker_options import (
     DEFAULT_IMAGE,
     DEFAULT_NETWORK,
+    DEFAULT_TIER_LIMITS,
     AddressKind,
     DockerOptions,
     PullPolicy,
     RegistryLogin,
+    TierLimits,
 )
 
 
@@ -70,6 +72,24 @@ class Settings(DatabaseSettings):
     docker_timeout_seconds: float = Field(default=20.0, ge=1, le=300)
     """Time after which an engine that does not answer counts as unavailable."""
 
+    tier2_memory_mb: int = Field(default=512, validation_alias="TIER2_MEMORY_MB", ge=64, le=1_048_576)
+    """Megabytes of memory of a container of tier 2."""
+
+    tier2_cpu_shares: int = Field(default=1024, validation_alias="TIER2_CPU_SHARES", ge=64, le=1_048_576)
+    """Processors of a container of tier 2; 1024 are one."""
+
+    tier3_memory_mb: int = Field(default=2048, validation_alias="TIER3_MEMORY_MB", ge=64, le=1_048_576)
+    """Megabytes of memory of a container of tier 3."""
+
+    tier3_cpu_shares: int = Field(default=2048, validation_alias="TIER3_CPU_SHARES", ge=64, le=1_048_576)
+    """Processors of a container of tier 3; 1024 are one."""
+
+    tier4_memory_mb: int = Field(default=4096, validation_alias="TIER4_MEMORY_MB", ge=64, le=1_048_576)
+    """Megabytes of memory of a container of tier 4."""
+
+    tier4_cpu_shares: int = Field(default=4096, validation_alias="TIER4_CPU_SHARES", ge=64, le=1_048_576)
+    """Processors of a container of tier 4; 1024 are one."""
+
     installation_id: str = Field(default="", pattern=r"^[a-zA-Z0-9_.-]{0,64}$")
     """Label that tells the containers of this plane from those of others; unset: one is made in the home."""
 
@@ -113,6 +133,12 @@ class Settings(DatabaseSettings):
             platform=self.image_platform,
             login=RegistryLogin(self.ghcr_user, token) if token else None,
             allows_privileged=self.docker_allow_privileged,
+            tier_limits=DEFAULT_TIER_LIMITS
+            | {
+                2: TierLimits(self.tier2_memory_mb, self.tier2_cpu_shares),
+                3: TierLimits(self.tier3_memory_mb, self.tier3_cpu_shares),
+                4: TierLimits(self.tier4_memory_mb, self.tier4_cpu_shares),
+            },
             timeout=timedelta(seconds=self.docker_timeout_seconds),
         )
 

@@ -19,6 +19,9 @@ MAX_LOG_FILE = "10m"
 STOP_GRACE = timedelta(seconds=5)
 """Time that an agent may take to end after SIGTERM before it is killed."""
 
+CPU_PERIOD = 100_000
+"""Microseconds over which the use of the processors is measured."""
+
 TEMPORARY_FILES = {"/tmp": "rw,nosuid,nodev,size=256m,mode=1777"}  # noqa: S108 - in the container
 
 
@@ -62,13 +65,15 @@ def build_helper(spec: Spec, *, installation_id: str, image: str) -> dict[str, A
 
 
 def _build_host_config(spec: Spec, options: DockerOptions) -> dict[str, Any]:
-    tier = choose_tier(spec.tier, allows_privileged=options.allows_privileged)
+    tier = choose_tier(spec.tier, options.tier_limits, allows_privileged=options.allows_privileged)
     host_config: dict[str, Any] = {
         "Mounts": _build_mounts(spec),
         "NetworkMode": options.network,
         "Memory": tier.memory_bytes,
         "MemorySwap": tier.memory_bytes,
-        "NanoCpus": tier.nano_cpus,
+        # A quota, because the engine refuses a number of processors that is larger than the machine's.
+        "CpuPeriod": CPU_PERIOD,
+        "CpuQuota": round(tier.cpus * CPU_PERIOD),
         "PidsLimit": tier.max_processes,
         "ReadonlyRootfs": tier.is_root_read_only,
         "Tmpfs": TEMPORARY_FILES,

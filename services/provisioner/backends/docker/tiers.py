@@ -5,10 +5,20 @@ the file system of their image. Tier 4 is meant for agents that run containers t
 is privileged and sees the engine's socket; otherwise it differs from tier 3 in its limits only.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-GIB = 1024**3
-BILLION = 1_000_000_000
+from services.provisioner.docker_options import TierLimits
+
+MIB = 1024**2
+
+SHARES_OF_ONE_CPU = 1024
+
+MAX_PROCESSES = {1: 128, 2: 256, 3: 512, 4: 4096}
+
+LAST_READ_ONLY_TIER = 2
+
+PRIVILEGED_TIER = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,28 +26,19 @@ class Tier:
     """What a container of one tier may do and use."""
 
     memory_bytes: int
-    nano_cpus: int
-    """Billionths of a processor."""
+    cpus: float
     max_processes: int
-    is_root_read_only: bool = False
-    is_privileged: bool = False
+    is_root_read_only: bool
+    is_privileged: bool
 
 
-DEFAULT_TIER = 3
-
-TIERS = {
-    1: Tier(memory_bytes=GIB // 2, nano_cpus=BILLION // 2, max_processes=128, is_root_read_only=True),
-    2: Tier(memory_bytes=GIB, nano_cpus=BILLION, max_processes=256, is_root_read_only=True),
-    3: Tier(memory_bytes=2 * GIB, nano_cpus=2 * BILLION, max_processes=512),
-    4: Tier(memory_bytes=4 * GIB, nano_cpus=4 * BILLION, max_processes=1024),
-}
-
-PRIVILEGED = Tier(memory_bytes=4 * GIB, nano_cpus=4 * BILLION, max_processes=4096, is_privileged=True)
-"""Tier 4 where the operator allows it."""
-
-
-def choose_tier(number: int, *, allows_privileged: bool) -> Tier:
+def choose_tier(number: int, limits: Mapping[int, TierLimits], *, allows_privileged: bool) -> Tier:
     """Return the tier of a workspace; an unknown number gets the strictest."""
-    if number == max(TIERS) and allows_privileged:
-        return PRIVILEGED
-    return TIERS.get(number, TIERS[1])
+    known = number if number in MAX_PROCESSES else min(MAX_PROCESSES)
+    return Tier(
+        memory_bytes=limits[known].memory_mb * MIB,
+        cpus=limits[known].cpu_shares / SHARES_OF_ONE_CPU,
+        max_processes=MAX_PROCESSES[known],
+        is_root_read_only=known <= LAST_READ_ONLY_TIER,
+        is_privileged=known == PRIVILEGED_TIER and allows_privileged,
+    )
