@@ -11,7 +11,7 @@ PACKAGES := services gateway protos deploy molecule_agent molecule_cli molecule_
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  variables of make up: PORT=8080 BACKEND=process|none DEMO=1|0 MOLECULE_HOME=~/.molecule DATABASE_URL=postgresql://..."
+	@echo "  variables of make up: PORT=8080 BACKEND=process|docker|none DEMO=1|0 MOLECULE_HOME=~/.molecule DATABASE_URL=postgresql://..."
 
 install: $(DEV_STAMP)  ## make .venv from the lock, with the tools for development
 

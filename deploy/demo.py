@@ -1,6 +1,7 @@
 """Creates the demo team on the first start of a home, through the REST API like any other organisation."""
 
 import asyncio
+from socket import gaierror
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -60,6 +61,8 @@ async def _is_listening(url: str) -> bool:
         return True
     try:
         _, writer = await asyncio.open_connection(address.hostname, address.port)
+    except gaierror:
+        return True  # the name of a container, which only its network knows
     except OSError:
         return False
     writer.close()

@@ -156,6 +156,13 @@ class Plane:
         with _prepare_home(self._home) as home, closing(ProcessLogs(home.logs)) as logs:
             self._logs, self._layout = logs, home
             settings = self._build_settings(home)
+            if settings.backend == "docker":
+                from deploy import containers  # not needed for the other backends
+
+                environment = {**copy_environment(), **self._environment}
+                settings = await containers.prepare(
+                    settings, home, inherited=environment, progress=_build_silent_progress()
+                )
             async with (
                 self._start_services(settings, home, logs),
                 httpx.AsyncClient(base_url=settings.url, timeout=ANSWER_TIMEOUT, trust_env=False) as self.http,

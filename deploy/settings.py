@@ -53,11 +53,16 @@ class UpSettings(EnvironmentSettings):
     """Address on which the gateway listens; unset: 127.0.0.1 (a gateway on its own in production: 0.0.0.0). Development
     accepts loopback addresses only."""
 
-    backend: Literal["process", "none", "fake"] = "process"
-    """How instances run: `process` on this machine, `none` if agents are started elsewhere, `fake` in memory only."""
+    backend: Literal["process", "docker", "none", "fake"] = "process"
+    """How instances run: `process` on this machine, `docker` in containers, `none` if agents are started elsewhere,
+    `fake` in memory only."""
+
+    agent_bind: str = ""
+    """Second address of the gateway, for agents in containers; unset: with the Docker backend the address of this
+    machine on their network. Every request there needs a credential."""
 
     demo: bool = True
-    """Whether the first start creates the demo team. Requires the process backend and development."""
+    """Whether the first start creates the demo team. Requires the process or the Docker backend, and development."""
 
     configs_dir: DirectoryPath | None = None
     """Directory of the workspace templates; unset: one in the home, at first with the templates of the release."""
@@ -115,6 +120,16 @@ class UpSettings(EnvironmentSettings):
         """The URL of the gateway on this machine."""
         host = ANY_ADDRESS.get(self.host, self.host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def agents_url(self) -> str:
+        """The URL of the gateway for agents."""
+        return f"http://{self.agent_bind}:{self.port}" if self.agent_bind else self.url
+
+    @property
+    def second_host(self) -> str:
+        """The second address to listen on; empty if the first one includes it."""
+        return "" if self.host in ANY_ADDRESS else self.agent_bind
 
     @property
     def host(self) -> str:

@@ -38,7 +38,7 @@ async def run_plane(
     `inherited` is the operator's environment; `on_exit` receives exits that were not requested.
     """
     async with (
-        _clean_up_after(settings, layout),
+        _clean_up_after(settings, layout, inherited),
         Supervisor(on_output=logs.append, on_exit=on_exit) as supervisor,
     ):
         database_urls = await prepare_database(settings, layout, supervisor, logs=logs, progress=progress)
@@ -111,7 +111,7 @@ async def is_ready(gateway: httpx.AsyncClient) -> bool:
 
 
 @asynccontextmanager
-async def _clean_up_after(settings: UpSettings, layout: Layout) -> AsyncIterator[None]:
+async def _clean_up_after(settings: UpSettings, layout: Layout, inherited: Mapping[str, str]) -> AsyncIterator[None]:
     """On exit stop agents that a killed provisioner could not stop, and remove the socket directories."""
     try:
         yield
@@ -122,4 +122,8 @@ async def _clean_up_after(settings: UpSettings, layout: Layout) -> AsyncIterator
             backend = ProcessBackend(layout.home)
             for instance in await backend.list():
                 await backend.stop(instance.workspace_id)
+        elif settings.backend == "docker":
+            from deploy import containers  # likewise
+
+            await containers.stop_instances(settings, layout, inherited=inherited)
         layout.remove_socket_directories()

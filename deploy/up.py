@@ -79,6 +79,10 @@ async def run_until_stopped(settings: UpSettings, progress: Progress) -> None:
         closing(ProcessLogs(layout.logs, on_trouble=progress.print_line)) as logs,
         _handle_stop_signals(progress) as stop_handler,
     ):
+        if settings.backend == "docker":
+            from deploy import containers  # not needed for the other backends
+
+            settings = await containers.prepare(settings, layout, inherited=copy_environment(), progress=progress)
         require_no_replaced_settings(copy_environment(), processes.build_variables(settings, layout))
         _require_free_port(settings)
         try:
@@ -138,7 +142,11 @@ def _handle_stop_signals(progress: Progress) -> Iterator[StopHandler]:
 
 async def _prepare_demo_team(settings: UpSettings, layout: Layout, progress: Progress) -> dict[str, str]:
     """Create the demo team on the first start, wait for its agents, and return the ids of its members by name."""
-    if not settings.demo or settings.backend != "process" or settings.molecule_env is not Mode.DEVELOPMENT:
+    if (
+        not settings.demo
+        or settings.backend not in {"process", "docker"}
+        or settings.molecule_env is not Mode.DEVELOPMENT
+    ):
         return {}
     bearer = settings.admin_token.get_secret_value() if settings.admin_token else None
     headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}

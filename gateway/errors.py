@@ -14,6 +14,7 @@ from services.chassis.errors import (
     PermissionDenied,
     ResourceExhausted,
     ServiceError,
+    Unauthenticated,
 )
 
 AUTH = "molecule.auth.v1"
@@ -184,6 +185,7 @@ HTTP_STATUS: dict[tuple[str, str], int] = {
     (GATEWAY, "TOO_LARGE"): 413,
     (GATEWAY, "TOO_SLOW"): 408,
     (GATEWAY, "RESERVED_CALLER"): 403,
+    (GATEWAY, "CREDENTIAL_REQUIRED"): 401,
     (GATEWAY, "UNKNOWN_HOST"): 421,
     (GATEWAY, "FOREIGN_ORIGIN"): 403,
     (GATEWAY, "CSRF_MISSING"): 403,
@@ -265,6 +267,14 @@ class UnknownHost(PermissionDenied):
     domain = GATEWAY
     reason = "UNKNOWN_HOST"
     message = "host not allowed: add it to ALLOWED_HOSTS, or set EXTERNAL_PLATFORM_URL"
+
+
+class CredentialRequired(Unauthenticated):
+    """The request came to the address for agents without a bearer."""
+
+    domain = GATEWAY
+    reason = "CREDENTIAL_REQUIRED"
+    message = "authentication required"
 
 
 class ForeignOrigin(PermissionDenied):

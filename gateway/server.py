@@ -9,8 +9,10 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 
 import grpc
 import structlog
+from starlette.types import ASGIApp
 
 from gateway.a2a_grpc.server import bind_server, run_server
+from gateway.agent_listener import BearerRequired
 from gateway.app import Gateway, start_gateway
 from gateway.settings import Settings
 from molecule_http.limits import ConnectionLimits
@@ -39,23 +41,31 @@ async def run_gateway(settings: Settings) -> AsyncIterator[str]:
     """
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_bind_socket(settings.host, settings.port))
+        agents = [
+            stack.enter_context(_bind_socket(host, listener.getsockname()[1])) for host in _list_agent_hosts(settings)
+        ]
         rpc_server = await _bind_rpc_server(stack, settings)
         gateway = await stack.enter_async_context(start_gateway(settings))
-        await stack.enter_async_context(_run_http_server(gateway, settings, listener))
+        await stack.enter_async_context(_run_http_server(gateway, gateway.app, settings, listener))
+        for agent_listener in agents:
+            app = BearerRequired(gateway.app)
+            await stack.enter_async_context(_run_http_server(gateway, app, settings, agent_listener))
         if rpc_server is not None:
             await stack.enter_async_context(
                 run_server(rpc_server, gateway.rpc_service, shutdown_seconds=SHUTDOWN_TIMEOUT_SECONDS)
             )
         url = _format_url(listener)
-        log.info("serving", address=url, grpc=settings.grpc_listen)
+        log.info("serving", address=url, grpc=settings.grpc_listen, agents=settings.agent_bind)
         yield url
     log.info("stopped")
 
 
 @asynccontextmanager
-async def _run_http_server(gateway: Gateway, settings: Settings, listener: socket.socket) -> AsyncIterator[None]:
+async def _run_http_server(
+    gateway: Gateway, app: ASGIApp, settings: Settings, listener: socket.socket
+) -> AsyncIterator[None]:
     server = HttpServer(
-        gateway.app,
+        app,
         shutdown_seconds=SHUTDOWN_TIMEOUT_SECONDS,
         limits=ConnectionLimits(connections_per_address=settings.max_connections_per_address),
         is_exempt=partial(_is_in_networks, networks=settings.trusted_proxies or ()),
@@ -96,6 +106,11 @@ def _bind_socket(host: str, port: int) -> Iterator[socket.socket]:
             reason = getattr(error, "strerror", None) or "it is no usable address"
             raise InvalidSettings(f"cannot listen on {host}:{port}: {reason}") from None
         yield listener
+
+
+def _list_agent_hosts(settings: Settings) -> tuple[str, ...]:
+    """Return the second address to listen on, if there is one."""
+    return (settings.agent_bind,) if settings.agent_bind else ()
 
 
 def _format_url(listener: socket.socket) -> str:

@@ -87,6 +87,10 @@ class Settings(ChassisSettings):
     bind_host: str = Field(default="", validation_alias="BIND_HOST")
     """Address to listen on; unset: 0.0.0.0, in development 127.0.0.1."""
 
+    agent_bind: str = Field(default="", validation_alias="AGENT_BIND")
+    """Second address to listen on, with PORT, for agents in containers: every request there needs a credential, also in
+    development; unset: none."""
+
     grpc_listen: HostAndPort = ""
     """Address for the gRPC binding of A2A, `host:port`; unset: there is none. Like HTTP it has no TLS."""
 

@@ -11,11 +11,12 @@
 | `steps`         | runs one step for one workspace: report a fact, start, stop or forget its instance |      |
 | `desired_state` | caches the desired state of every workspace, from the registry's feed              |      |
 | `janitor`       | stops instances of unknown workspaces, revokes tokens of instances that are gone   |      |
-| `backends`      | the `Backend` protocol (`base`) and its implementations: process, fake, none       |      |
+| `backends`      | the `Backend` protocol (`base`) and its implementations: process, docker, fake, none |      |
 | `clients`       | the registry and auth, as the provisioner calls them                               |      |
 | `wire`          | converts the model to protobuf                                                     |      |
 | `api`           | the gRPC servicers                                                                 |      |
 | `app`           | assembles the service                                                              |      |
+| `docker_options` | the options of the backend `docker`                                               | pure |
 | `settings`      | the environment variables of the service                                           |      |
 | `errors`        | the errors of the service                                                          |      |
 

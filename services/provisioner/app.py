@@ -87,6 +87,6 @@ service = Service(name=NAME, settings=Settings, assemble=assemble)
 def _load_backend(settings: Settings) -> Backend:
     if settings.backend not in BACKENDS:
         raise InvalidSettings(f'PROVISIONER_BACKEND must be one of {", ".join(BACKENDS)} (got "{settings.backend}")')
-    config = BackendConfig(settings.home.expanduser().absolute(), settings.command)
+    config = BackendConfig(settings.home.expanduser().absolute(), settings.command, settings.docker_options)
     backend: Backend = import_module(BACKENDS[settings.backend]).create_backend(config)
     return backend

@@ -20,6 +20,7 @@ from services.chassis.errors import FailedPrecondition, NotFound, ServiceError
 from services.chassis.timestamps import duration_from_timedelta
 from services.provisioner.errors import GlobalSecretUnreadable, StartFailed, WorkspaceSecretUnreadable
 from services.provisioner.model import (
+    DEFAULT_TIER,
     Credentials,
     DesiredInstance,
     DesiredState,
@@ -195,6 +196,7 @@ def _desired_instance_from_proto(record: registry_pb2.WorkspaceRecord) -> Desire
         adapter_module=record.adapter_module,
         model=record.model if record.HasField("model") else None,
         parent_id=record.parent_id if record.HasField("parent_id") else None,
+        tier=record.tier or DEFAULT_TIER,
         external=record.external,
         is_automatic_restart=record.status_reason == AUTOMATIC_RESTART_REASON,
         has_failed_start=record.status_reason == FAILED_START_REASON,

@@ -24,6 +24,14 @@ class NoAdapter(FailedPrecondition):
     message = "no image for runtime"
 
 
+class ImageMissing(FailedPrecondition):
+    """The image of the instance is not on the engine, and cannot be pulled."""
+
+    domain = DOMAIN
+    reason = "IMAGE_MISSING"
+    message = "image not available"
+
+
 class StartFailed(FailedPrecondition):
     """The backend refused to start the instance. A retry would fail in the same way."""
 

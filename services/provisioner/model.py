@@ -8,6 +8,10 @@ from typing import NewType
 WorkspaceId = NewType("WorkspaceId", str)
 
 
+DEFAULT_TIER = 3
+"""The tier of a workspace whose creator gave none."""
+
+
 class DesiredState(StrEnum):
     """The state that the registry wants the instance of a workspace to have."""
 
@@ -31,6 +35,8 @@ class DesiredInstance:
     adapter_module: str = ""
     model: str | None = None
     parent_id: str | None = None
+    tier: int = DEFAULT_TIER
+    """The isolation and the limits of the instance, 1 to 4."""
     external: bool = False
     is_automatic_restart: bool = False
     """Whether the generation was raised because an instance ended, and not because a caller requested a restart."""
@@ -113,6 +119,10 @@ class Spec:
     files: Files = field(default=(), repr=False)
     files_digest: str = ""
     """The digest of `files`; empty for none."""
+    tier: int = DEFAULT_TIER
+    """The isolation and the limits of the instance, 1 to 4; a backend without them ignores it."""
+    image: str = ""
+    """The image to run, for backends that use images; empty for their default."""
 
 
 class Phase(StrEnum):

@@ -1,12 +1,24 @@
 """The settings of the provisioner, read from the environment."""
 
 import shlex
+from datetime import timedelta
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.chassis.setting_types import DirectoryPath, Targets, Url
 from services.chassis.settings import DatabaseSettings, with_prefix
+from services.provisioner.docker_options import (
+    DEFAULT_IMAGE,
+    DEFAULT_NETWORK,
+    DEFAULT_TIER_LIMITS,
+    AddressKind,
+    DockerOptions,
+    PullPolicy,
+    RegistryLogin,
+    TierLimits,
+)
 
 
 class Settings(DatabaseSettings):
@@ -15,7 +27,8 @@ class Settings(DatabaseSettings):
     model_config = with_prefix("PROVISIONER_")
 
     backend: str = "process"
-    """How instances run: `process` on this machine, `none` if agents are started elsewhere, `fake` in memory only."""
+    """How instances run: `process` on this machine, `docker` in containers, `none` if agents are started elsewhere,
+    `fake` in memory only."""
 
     home: DirectoryPath = Path("~/.molecule")
     """The plane's directory on this machine; the files of each workspace are in `workspaces/<id>` below it."""
@@ -32,6 +45,63 @@ class Settings(DatabaseSettings):
     agent_command: str = ""
     """The command of an agent process in shell syntax; empty for the built-in agent with the plane's interpreter."""
 
+    docker_host: str = Field(default="", validation_alias="DOCKER_HOST")
+    """Address of the Docker Engine, such as `unix:///var/run/docker.sock`; unset: the usual one of this machine."""
+
+    docker_cert_path: DirectoryPath | None = Field(default=None, validation_alias="DOCKER_CERT_PATH")
+    """Directory with `ca.pem`, `cert.pem` and `key.pem` for an engine that is reached by TLS."""
+
+    docker_tls_verify: bool = Field(default=True, validation_alias="DOCKER_TLS_VERIFY")
+    """Whether the certificate of that engine has to be valid."""
+
+    docker_image: str = DEFAULT_IMAGE
+    """Image of workspaces; `deploy/workspace/Dockerfile` builds it."""
+
+    docker_pull: PullPolicy = PullPolicy.MISSING
+    """`missing` pulls an image that the engine does not have, `never` refuses the start then."""
+
+    docker_network: str = Field(default=DEFAULT_NETWORK, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")
+    """Network of the containers; it is created if it is missing."""
+
+    docker_address: AddressKind = AddressKind.IP
+    """How the plane dials containers: `ip` if it runs on the engine's host, `name` if it runs in their network."""
+
+    docker_allow_privileged: bool = False
+    """Whether workspaces of tier 4 run privileged and see the engine's socket, which makes them root of the host."""
+
+    docker_timeout_seconds: float = Field(default=20.0, ge=1, le=300)
+    """Time after which an engine that does not answer counts as unavailable."""
+
+    tier2_memory_mb: int = Field(default=512, validation_alias="TIER2_MEMORY_MB", ge=64, le=1_048_576)
+    """Megabytes of memory of a container of tier 2."""
+
+    tier2_cpu_shares: int = Field(default=1024, validation_alias="TIER2_CPU_SHARES", ge=64, le=1_048_576)
+    """Processors of a container of tier 2; 1024 are one."""
+
+    tier3_memory_mb: int = Field(default=2048, validation_alias="TIER3_MEMORY_MB", ge=64, le=1_048_576)
+    """Megabytes of memory of a container of tier 3."""
+
+    tier3_cpu_shares: int = Field(default=2048, validation_alias="TIER3_CPU_SHARES", ge=64, le=1_048_576)
+    """Processors of a container of tier 3; 1024 are one."""
+
+    tier4_memory_mb: int = Field(default=4096, validation_alias="TIER4_MEMORY_MB", ge=64, le=1_048_576)
+    """Megabytes of memory of a container of tier 4."""
+
+    tier4_cpu_shares: int = Field(default=4096, validation_alias="TIER4_CPU_SHARES", ge=64, le=1_048_576)
+    """Processors of a container of tier 4; 1024 are one."""
+
+    installation_id: str = Field(default="", pattern=r"^[a-zA-Z0-9_.-]{0,64}$")
+    """Label that tells the containers of this plane from those of others; unset: one is made in the home."""
+
+    image_platform: str = Field(default="", validation_alias="MOLECULE_IMAGE_PLATFORM")
+    """Platform of pulled images, such as `linux/amd64`; unset: the engine's, on ARM `linux/amd64`."""
+
+    ghcr_user: str = Field(default="", validation_alias="GHCR_USER")
+    """User for pulling images; unset: the Docker login of this machine."""
+
+    ghcr_token: SecretStr = Field(default=SecretStr(""), validation_alias="GHCR_TOKEN")
+    """Token of that user. Both or none have to be set."""
+
     stop_instances_on_exit: bool = False
     """Whether instances stop with the provisioner; by default they keep running and are found again."""
 
@@ -40,6 +110,37 @@ class Settings(DatabaseSettings):
     def _is_shell_syntax(cls, value: str) -> str:
         shlex.split(value)
         return value
+
+    @model_validator(mode="after")
+    def _has_whole_login(self) -> Self:
+        if bool(self.ghcr_user) != bool(self.ghcr_token.get_secret_value()):
+            raise ValueError("GHCR_USER and GHCR_TOKEN have to be set together")
+        return self
+
+    @property
+    def docker_options(self) -> DockerOptions:
+        """The options of the backend `docker`."""
+        token = self.ghcr_token.get_secret_value()
+        return DockerOptions(
+            host=self.docker_host,
+            cert_path=self.docker_cert_path,
+            verify_tls=self.docker_tls_verify,
+            installation_id=self.installation_id,
+            image=self.docker_image,
+            network=self.docker_network,
+            address_kind=self.docker_address,
+            pull=self.docker_pull,
+            platform=self.image_platform,
+            login=RegistryLogin(self.ghcr_user, token) if token else None,
+            allows_privileged=self.docker_allow_privileged,
+            tier_limits=DEFAULT_TIER_LIMITS
+            | {
+                2: TierLimits(self.tier2_memory_mb, self.tier2_cpu_shares),
+                3: TierLimits(self.tier3_memory_mb, self.tier3_cpu_shares),
+                4: TierLimits(self.tier4_memory_mb, self.tier4_cpu_shares),
+            },
+            timeout=timedelta(seconds=self.docker_timeout_seconds),
+        )
 
     @property
     def command(self) -> tuple[str, ...]:

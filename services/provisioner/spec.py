@@ -21,4 +21,5 @@ def build_spec(
         credentials=credentials,
         files=files,
         files_digest=desired.files_digest,
+        tier=desired.tier,
     )

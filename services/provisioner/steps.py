@@ -14,6 +14,7 @@ from services.provisioner.backends.base import Backend
 from services.provisioner.clients import AuthClient, RegistryClient
 from services.provisioner.errors import (
     GlobalSecretUnreadable,
+    ImageMissing,
     MissingEnvironment,
     NoAdapter,
     NoBackend,
@@ -149,9 +150,9 @@ class StepRunner:
             log.warning("instance refused", workspace=desired.workspace_id, reason=error.reason, **error.details)
             await self._report_failure(desired, type(error), missing=getattr(error, "missing", ()))
             return _postpone_check(progress, now)
-        except Exception:
+        except Exception as error:
             log.exception("instance not started", workspace=desired.workspace_id, generation=desired.generation)
-            await self._report_failure(desired, StartFailed)
+            await self._report_failure(desired, ImageMissing if isinstance(error, ImageMissing) else StartFailed)
             progress.refused_starts += 1
             delay = plan.FAILED_START_BACKOFF.delay(progress.refused_starts)
             progress.check_at = now + delay

@@ -36,7 +36,7 @@ class BackendSuite:
         """Make the instance end by itself, without a call of the backend."""
         raise NotImplementedError
 
-    def append_output(self, backend: Backend, workspace_id: WorkspaceId, text: bytes) -> None:
+    async def append_output(self, backend: Backend, workspace_id: WorkspaceId, text: bytes) -> None:
         """Append to the output of the instance."""
         raise NotImplementedError
 
@@ -156,7 +156,7 @@ class BackendSuite:
         self, backend: Backend, spec: Spec
     ):
         await backend.start(spec)
-        self.append_output(backend, spec.workspace_id, b"one\ntwo\nth\xffree\nfour")
+        await self.append_output(backend, spec.workspace_id, b"one\ntwo\nth\xffree\nfour")
         await backend.stop(spec.workspace_id)
 
         assert await backend.read_logs(spec.workspace_id, 2) == LogTail("th\ufffdree\nfour", truncated=True)
@@ -169,7 +169,8 @@ class BackendSuite:
 
     async def test_endless_line_is_cut_to_half_a_mebibyte(self, backend: Backend, spec: Spec):
         await backend.start(spec)
-        self.append_output(backend, spec.workspace_id, b"x" * 1_000_000 + b"the end")
+        await self.append_output(backend, spec.workspace_id, b"x" * 1_000_000 + b"the end")
+        await backend.stop(spec.workspace_id)
 
         found = await backend.read_logs(spec.workspace_id, 1)
 

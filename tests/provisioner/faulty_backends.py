@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from services.provisioner.backends.fake import FakeBackend
-from services.provisioner.errors import BackendUnavailable, StartFailed, StopFailed
+from services.provisioner.errors import BackendUnavailable, ImageMissing, StartFailed, StopFailed
 from services.provisioner.model import Instance, Spec, WorkspaceId
 
 
@@ -44,6 +44,14 @@ class StartRefusingBackend(FakeBackend):
         self.starts.append((spec.workspace_id, spec.generation))
         message = "cannot pull registry.internal.example/agents:7 with token=marker-of-an-internal-text"
         raise StartFailed(message)
+
+
+class ImageMissingBackend(FakeBackend):
+    """Has no image for any instance."""
+
+    async def start(self, spec: Spec) -> Instance:
+        self.starts.append((spec.workspace_id, spec.generation))
+        raise ImageMissing
 
 
 class RaisingBackend(FakeBackend):

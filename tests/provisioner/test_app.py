@@ -169,6 +169,6 @@ async def test_each_backend_can_be_chosen_by_name(settings, registry, name):
 
 
 async def test_unknown_backend_is_refused_in_one_line(settings):
-    with pytest.raises(InvalidSettings, match="must be one of process, none, fake"):
-        async with run_service(service, settings(backend="docker")):
+    with pytest.raises(InvalidSettings, match="must be one of process, docker, none, fake"):
+        async with run_service(service, settings(backend="kubernetes")):
             pass

@@ -20,7 +20,7 @@ class TestFakeBackend(BackendSuite):
     def read_files(self, backend: FakeBackend, workspace_id: WorkspaceId) -> dict[str, str]:
         return dict(backend.files.get(workspace_id, ()))
 
-    def append_output(self, backend: FakeBackend, workspace_id: WorkspaceId, text: bytes) -> None:
+    async def append_output(self, backend: FakeBackend, workspace_id: WorkspaceId, text: bytes) -> None:
         backend.outputs[workspace_id] += text
 
     async def end(self, backend: FakeBackend, workspace_id: WorkspaceId) -> None:

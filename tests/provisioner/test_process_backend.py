@@ -82,7 +82,7 @@ class TestProcessBackend(BackendSuite):
         configs = backend._root / workspace_id / "configs"
         return Credentials((configs / ".auth_token").read_text(), (configs / ".platform_inbound_secret").read_text())
 
-    def append_output(self, backend: ProcessBackend, workspace_id: WorkspaceId, text: bytes) -> None:
+    async def append_output(self, backend: ProcessBackend, workspace_id: WorkspaceId, text: bytes) -> None:
         with (backend._root / workspace_id / "log" / "agent.log").open("ab") as log:
             log.write(text)
 

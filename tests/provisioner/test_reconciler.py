@@ -15,6 +15,7 @@ from tests.provisioner.fake_registry import FakeRegistry
 from tests.provisioner.faulty_backends import (
     DelayedAnswerBackend,
     HangingBackend,
+    ImageMissingBackend,
     LosingBackend,
     RaisingBackend,
     SlowBackend,
@@ -205,6 +206,14 @@ async def test_error_text_of_auth_is_not_reported(one):
 
         assert [fact.provisioning_failed.error for fact in harness.registry.reports] == ["provisioning failed"]
         assert harness.backend.starts == []
+
+
+async def test_missing_image_is_reported_as_such(one):
+    async with provisioner_harness(ImageMissingBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await harness.registry.wait_for_fact(one, 1, "provisioning_failed")
+
+        assert [fact.provisioning_failed.error for fact in harness.registry.reports] == ["image not available"]
 
 
 async def test_runtime_without_an_adapter_fails_before_credentials_are_issued(one):

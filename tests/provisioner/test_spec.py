@@ -55,3 +55,9 @@ def test_spec_without_files_has_none():
     built = spec.build_spec(DESIRED, CREDENTIALS, environment=())
 
     assert (built.files, built.files_digest) == ((), "")
+
+
+def test_spec_has_the_tier_of_the_workspace():
+    desired = DesiredInstance(workspace_id=WorkspaceId("one"), generation=1, state=DesiredState.RUNNING, tier=1)
+
+    assert spec.build_spec(desired, Credentials("token", "secret"), environment=()).tier == 1

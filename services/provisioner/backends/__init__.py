@@ -1,7 +1,8 @@
-"""The backends that run instances: the `Backend` protocol in `base`, and one module for each implementation."""
+"""The backends that run instances: the `Backend` protocol in `base`, and one module or room for each implementation."""
 
 BACKENDS = {
     "process": "services.provisioner.backends.process",
+    "docker": "services.provisioner.backends.docker.backend",
     "none": "services.provisioner.backends.none",
     "fake": "services.provisioner.backends.fake",
 }

@@ -4,19 +4,24 @@
 """
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from services.provisioner.docker_options import DockerOptions
 from services.provisioner.model import Instance, LogTail, Spec, WorkspaceId
 
 
 @dataclass(frozen=True, slots=True)
 class BackendConfig:
-    """The configuration of a backend: the plane's directory, and the command of an agent (empty for the default)."""
+    """The configuration of a backend: the plane's directory, and the command of an agent (empty for the default).
+
+    `docker` has the options of the backend `docker`; the others ignore them.
+    """
 
     home: Path
     command: tuple[str, ...] = ()
+    docker: DockerOptions = field(default_factory=DockerOptions)
 
 
 class Backend(Protocol):
@@ -25,7 +30,7 @@ class Backend(Protocol):
     The backend itself stores all state: every method may be the first call after a restart of the provisioner, and
     every method may be repeated after it failed or was cancelled.
 
-    Errors are `StartFailed`, `StopFailed` and `NoBackend`; a backend that cannot be reached raises
+    Errors are `StartFailed`, `ImageMissing`, `StopFailed` and `NoBackend`; a backend that cannot be reached raises
     `BackendUnavailable`.
     """
 

@@ -31,7 +31,7 @@ def write_config_files(configs: Path, files: Files, *, digest: str) -> None:
     Raises `StartFailed` for a path outside the directory, and `OSError` if a file cannot be written.
     """
     for path, _ in files:
-        _check_path(path)
+        check_path(path)
     with _close_after(os.open(configs, OPEN_DIRECTORY)) as root:
         last_digest = _read_digest(root)
         is_changed = last_digest not in {None, digest}
@@ -42,7 +42,8 @@ def write_config_files(configs: Path, files: Files, *, digest: str) -> None:
             _write_file(root, DIGEST_FILE, digest, overwrite=True)
 
 
-def _check_path(path: str) -> None:
+def check_path(path: str) -> None:
+    """Raise `StartFailed` for the path of a starter file that may lead out of the directory."""
     if "\0" in path or any(part in {"", ".", ".."} for part in path.split("/")):
         raise StartFailed
 
