@@ -23,6 +23,7 @@ from tests.e2e.a2a_kit.executor import REQUIRED_EXTENSION, KitExecutor
 from tests.e2e.conversation import wait_until_online
 from tests.e2e.principals import external
 from tests.http.conftest import run_server
+from tests.waiting import eventually
 
 FULL, PLAIN, STRICT = "full", "plain", "strict"
 """An agent with every capability, one with none, and one that requires an extension, refuses media types that its card
@@ -138,12 +139,26 @@ async def register(plane: Plane, agent: ServedAgent, offered: list[tuple[str, st
     del card.supported_interfaces[:]
     card.supported_interfaces.extend(kept)
     name = card.name.replace(" ", "-")
-    workspace_id, token = await external(plane, name, delivery_mode="push", max_concurrent_tasks=MAX_CONCURRENT_TASKS)
+    workspace_id, token = await create_workspace(plane, name, delivery_mode="push")
     url = kept[0].url if "://" in kept[0].url else f"http://{kept[0].url}"
     document = json.loads(json_format.MessageToJson(card))
     body = {"id": workspace_id, "agent_card": document, "url": url, "delivery_mode": "push"}
     await bring_online(plane, body, token, start)
     return build_address(plane, workspace_id)
+
+
+async def create_workspace(plane: Plane, name: str, **fields: str) -> tuple[str, str]:
+    """Create an external workspace as soon as the plane can; returns its id and token."""
+
+    async def create() -> tuple[str, str] | None:
+        try:
+            return await external(plane, name, max_concurrent_tasks=MAX_CONCURRENT_TASKS, **fields)
+        except AssertionError as error:
+            if "platform_unavailable" in str(error):
+                return None
+            raise
+
+    return await eventually(create)
 
 
 async def bring_online(plane: Plane, body: dict[str, Any], token: str, start: Start) -> None:

@@ -63,28 +63,27 @@ class CurrentRest(Caller):
         query = {name: _write_query_value(value) for name, value in params.items() if name not in ("id", "taskId")}
         task = f"{self.prefix}/tasks/{params.get('id', '')}"
         configs = f"{self.prefix}/tasks/{params.get('taskId', '')}/pushNotificationConfigs"
-        match operation:
-            case "send" | "stream":
-                return "POST", f"{self.prefix}/message:{operation}", None, self.write_send(params)
-            case "get":
-                return "GET", task, query, None
-            case "list":
-                return "GET", f"{self.prefix}/tasks", query, None
-            case "cancel":
-                return "POST", f"{task}:cancel", None, {}
-            case "subscribe":
-                method = self.subscribe_method
-                return method, f"{task}:subscribe", None, {} if method == "POST" else None
-            case "push set":
-                return "POST", configs, None, self.write_config(params)
-            case "push list":
-                return "GET", configs, query, None
-            case "push get":
-                return "GET", f"{configs}/{params['id']}", None, None
-            case "push delete":
-                return "DELETE", f"{configs}/{params['id']}", None, None
-            case _:
-                return "GET", self.card_path, None, None
+        paths = {
+            "send": f"{self.prefix}/message:send",
+            "stream": f"{self.prefix}/message:stream",
+            "get": task,
+            "list": f"{self.prefix}/tasks",
+            "cancel": f"{task}:cancel",
+            "subscribe": f"{task}:subscribe",
+            "push set": configs,
+            "push list": configs,
+            "push get": f"{configs}/{params.get('id')}",
+            "push delete": f"{configs}/{params.get('id')}",
+            "card": self.card_path,
+        }
+        path = paths[operation]
+        if operation in ("send", "stream"):
+            return "POST", path, None, self.write_send(params)
+        if operation == "push set":
+            return "POST", path, None, self.write_config(params)
+        if operation == "cancel" or (operation == "subscribe" and self.subscribe_method == "POST"):
+            return "POST", path, None, {}
+        return "DELETE" if operation == "push delete" else "GET", path, query, None
 
     def read(self, content: bytes, response: httpx.Response) -> Reply:
         """Return a body as a reply."""

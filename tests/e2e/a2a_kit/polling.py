@@ -3,10 +3,10 @@
 from typing import Any
 
 from deploy.plane import Plane
-from tests.e2e.a2a_kit.agents import INPUT_MODES, Start, bring_online, build_address
+from tests.e2e.a2a_kit.agents import INPUT_MODES, Start, bring_online, build_address, create_workspace
 from tests.e2e.a2a_kit.caller import Address
+from tests.e2e.a2a_kit.probe import KEPT_WORDS
 from tests.e2e.a2a_kit.reply import JsonObject
-from tests.e2e.principals import external
 
 CARD = {
     "name": "kit poll",
@@ -18,13 +18,10 @@ CARD = {
     "defaultOutputModes": ["text/plain"],
 }
 
-KEPT_WORDS = {"wait", "hold", "auth"}
-"""A message with one of these stays in the inbox, so that its task stays open."""
-
 
 async def serve_polling_agent(plane: Plane, start: Start) -> Address:
     """Register an agent that polls, and answer its inbox in the background."""
-    workspace_id, token = await external(plane, "kit-poll", delivery_mode="poll")
+    workspace_id, token = await create_workspace(plane, "kit-poll", delivery_mode="poll")
     headers = {"Authorization": f"Bearer {token}"}
     body = {"id": workspace_id, "agent_card": CARD, "delivery_mode": "poll"}
     await bring_online(plane, body, token, start)
@@ -38,7 +35,7 @@ async def _answer_inbox(plane: Plane, workspace_id: str, headers: dict[str, str]
         query = {"wait": 5, "max": 10, "lease_seconds": 60}
         for item in (await plane.http.get(path, params=query, headers=headers, timeout=30)).json():
             parts = item["message"]["params"]["message"]["parts"]
-            words = {word for part in parts if isinstance(part, dict) for word in str(part.get("text", "")).split()}
+            words = {word for part in parts for word in str(part.get("text", "")).split()}
             if words & KEPT_WORDS:
                 body: JsonObject = {"receipt": item["receipt"], "delay_seconds": 3600}
                 await plane.http.post(f"{path}/{item['id']}/nack", json=body, headers=headers)

@@ -9,13 +9,19 @@ from tests.a2a_proxy.push.push_agents import Receiver
 from tests.e2e.a2a_kit.agents import FULL, PLAIN, STRICT
 from tests.e2e.a2a_kit.caller import Caller
 from tests.e2e.a2a_kit.executor import REQUIRED_EXTENSION
-from tests.e2e.a2a_kit.reply import JsonObject, Reply
+from tests.e2e.a2a_kit.reply import JsonObject, Reply, get_state
+from tests.waiting import eventually
 
 EXTENSION_HEADERS = {
     "A2A-Extensions": REQUIRED_EXTENSION,
     "X-A2A-Extensions": REQUIRED_EXTENSION,
 }
 """The headers of 1.0 and of 0.3 in which a caller declares the extension that the strict agent requires."""
+
+KEPT_WORDS = frozenset({"wait", "hold", "auth"})
+"""A message with one of these leaves its task open."""
+
+ENDED_STATES = ("COMPLETED", "FAILED", "CANCELED", "REJECTED")
 
 UNKNOWN_TASK = "00000000-0000-4000-8000-000000000000"
 
@@ -26,6 +32,8 @@ class Probe:
 
     callers: Mapping[str, Caller]
     receiver: Receiver
+    is_polled: bool
+    """The agent fetches its messages, so that it answers after the plane has answered."""
 
     @property
     def full(self) -> Caller:
@@ -48,8 +56,15 @@ class Probe:
         return await self.full.call("send", build_send(text, configuration, **members))
 
     async def make_task(self, text: str, **members: Any) -> JsonObject:
-        """Return the task that a message makes."""
-        return (await self.send(text, **members)).task
+        """Return the task that a message makes, as the agent leaves it."""
+        task = (await self.send(text, **members)).task
+        if self.is_polled and not KEPT_WORDS & set(text.split()):
+            return await eventually(lambda: self._read_ended(task["id"]))
+        return task
+
+    async def _read_ended(self, task_id: str) -> JsonObject | None:
+        task = (await self.get(task_id)).task
+        return task if get_state(task) in ENDED_STATES else None
 
     async def start_held_task(self) -> JsonObject:
         """Return a task that is worked on until it is canceled."""

@@ -54,7 +54,8 @@ class Reply:
         """The task of the result, which may be wrapped as the answer to a message is."""
         result = self.result
         task = result.get("task", result)
-        assert isinstance(task, dict) and "id" in task, f"no task: {self.raw}"
+        assert isinstance(task, dict), f"no task: {self.raw}"
+        assert "id" in task, f"no task: {self.raw}"
         return task
 
     def must_be(self, *reasons: str) -> None:

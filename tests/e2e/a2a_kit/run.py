@@ -28,12 +28,14 @@ CHECKS_AT_ONCE = 6
 SECONDS_OF_A_CHECK = 20
 
 
-async def run_checks(dialect: str, addresses: Mapping[str, Address], receiver: Receiver) -> dict[str, str]:
+async def run_checks(
+    dialect: str, addresses: Mapping[str, Address], receiver: Receiver, *, is_polled: bool = False
+) -> dict[str, str]:
     """Return `met`, or what is wrong, by the ids of the requirements. `addresses` are those of the agents by kind."""
     room = asyncio.Semaphore(CHECKS_AT_ONCE)
     async with httpx.AsyncClient(timeout=SECONDS_OF_A_CHECK, trust_env=False) as http:
         callers = {kind: DIALECTS[dialect](http, address) for kind, address in addresses.items()}
-        probe = Probe(callers, receiver)
+        probe = Probe(callers, receiver, is_polled)
         ids = [one.id for one in read_requirements() if dialect in one.dialects]
         try:
             found = await asyncio.gather(*(_run_check(one, probe, room) for one in ids))

@@ -37,7 +37,8 @@ async def card_has_its_members(probe: Probe) -> None:
     card = await _read(probe.full)
     texts = ("name", "description", "version", *(("url", "protocolVersion") if probe.is_legacy else ()))
     for name in texts:
-        assert isinstance(card[name], str) and card[name].strip(), name
+        assert isinstance(card[name], str), name
+        assert card[name].strip(), name
     assert isinstance(card["capabilities"], dict)
     for name in ("defaultInputModes", "defaultOutputModes"):
         assert all(isinstance(mode, str) and mode for mode in card[name]), name
@@ -107,7 +108,8 @@ async def signatures_name_algorithm_and_key(probe: Probe) -> None:
     for signature in (await _read(probe.full)).get("signatures", []):
         protected = signature["protected"]
         header = json.loads(base64.urlsafe_b64decode(protected + "=" * (-len(protected) % 4)))
-        assert header["alg"] and header["kid"], header
+        assert header["alg"], header
+        assert header["kid"], header
 
 
 @check("CARD-11")

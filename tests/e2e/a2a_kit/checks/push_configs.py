@@ -31,7 +31,7 @@ async def _notify(probe: Probe, token: str, **members: object) -> tuple[JsonObje
             None,
         )
 
-    return await eventually(find)
+    return await eventually(find, within=2 if probe.is_polled else 15)
 
 
 @check("PUSH-01")

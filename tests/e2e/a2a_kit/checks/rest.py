@@ -71,7 +71,8 @@ async def another_method_is_refused(probe: Probe) -> None:
 async def what_is_no_json_is_refused(probe: Probe) -> None:
     caller = _rest(probe)
     reply = await caller.request("POST", f"{caller.prefix}/message:send", content=b'{"message":')
-    assert reply.status == 400 and reply.reason != "NO_JSON", reply.raw
+    assert reply.status == 400
+    assert reply.reason != "NO_JSON", reply.raw
 
 
 @check("REST-09")

@@ -3,11 +3,9 @@
 from typing import Any
 
 from tests.e2e.a2a_kit.caller import EVENT_STREAM, Caller
-from tests.e2e.a2a_kit.probe import UNKNOWN_TASK, Probe, build_send, first
+from tests.e2e.a2a_kit.probe import ENDED_STATES, UNKNOWN_TASK, Probe, build_send, first
 from tests.e2e.a2a_kit.registry import check
 from tests.e2e.a2a_kit.reply import JsonObject, Reply, get_state
-
-ENDED = ("COMPLETED", "FAILED", "CANCELED", "REJECTED")
 
 
 def _name(event: Reply) -> str:
@@ -155,4 +153,4 @@ async def a_stream_outlives_another(probe: Probe) -> None:
     await anext(kept)
     await first(probe.subscribe(task["id"]))
     await probe.full.call("cancel", {"id": task["id"]})
-    assert get_state(_show((await _collect(kept))[-1])) in ENDED
+    assert get_state(_show((await _collect(kept))[-1])) in ENDED_STATES
