@@ -158,7 +158,7 @@ async def create_workspace(plane: Plane, name: str, **fields: str) -> tuple[str,
                 return None
             raise
 
-    return await eventually(create)
+    return await eventually(create, within=60)
 
 
 async def bring_online(plane: Plane, body: dict[str, Any], token: str, start: Start) -> None:

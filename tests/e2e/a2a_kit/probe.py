@@ -82,6 +82,15 @@ class Probe:
         """Return all events of the stream that answers a text."""
         return [event async for event in self.full.events("stream", build_send(text, **members))]
 
+    async def cancel(self, task_id: str) -> Reply:
+        """Cancel an open task; one in an inbox as soon as its agent has given it back."""
+
+        async def cancel() -> Reply | None:
+            reply = await self.full.call("cancel", {"id": task_id})
+            return None if self.is_polled and reply.reason == "TASK_NOT_CANCELABLE" else reply
+
+        return await eventually(cancel)
+
     def subscribe(self, task_id: str) -> AsyncIterator[Reply]:
         return self.full.events("subscribe", {"id": task_id})
 

@@ -103,7 +103,7 @@ async def a_subscription_begins_with_the_task(probe: Probe) -> None:
     event = await first(probe.subscribe(task["id"]))
     assert _name(event) == "task"
     assert _show(event)["id"] == task["id"]
-    await probe.full.call("cancel", {"id": task["id"]})
+    await probe.cancel(task["id"])
 
 
 @check("SUB-02")
@@ -113,7 +113,7 @@ async def a_subscription_ends_with_the_task(probe: Probe) -> None:
     async for event in probe.subscribe(task["id"]):
         events.append(event)
         if len(events) == 1:
-            await probe.full.call("cancel", {"id": task["id"]})
+            await probe.cancel(task["id"])
     assert get_state(_show(events[-1])) == "CANCELED"
 
 
@@ -140,7 +140,7 @@ async def streams_of_a_task_tell_the_same(probe: Probe) -> None:
     one, two = probe.subscribe(task["id"]), probe.subscribe(task["id"])
     await anext(one)
     await anext(two)
-    await probe.full.call("cancel", {"id": task["id"]})
+    await probe.cancel(task["id"])
     told = [[_show(event) for event in await _collect(stream)] for stream in (one, two)]
     assert told[0] == told[1]
     assert get_state(told[0][-1]) == "CANCELED"
@@ -152,5 +152,5 @@ async def a_stream_outlives_another(probe: Probe) -> None:
     kept = probe.subscribe(task["id"])
     await anext(kept)
     await first(probe.subscribe(task["id"]))
-    await probe.full.call("cancel", {"id": task["id"]})
+    await probe.cancel(task["id"])
     assert get_state(_show((await _collect(kept))[-1])) in ENDED_STATES

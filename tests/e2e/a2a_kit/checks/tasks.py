@@ -113,7 +113,7 @@ async def objects_name_their_kind(probe: Probe) -> None:
 @check("CANCEL-01")
 async def an_open_task_is_canceled(probe: Probe) -> None:
     task = await probe.make_task("wait")
-    canceled = (await probe.full.call("cancel", {"id": task["id"]})).task
+    canceled = (await probe.cancel(task["id"])).task
     assert (canceled["id"], get_state(canceled)) == (task["id"], "CANCELED")
     assert get_state((await probe.get(task["id"])).task) == "CANCELED"
 
@@ -132,7 +132,7 @@ async def an_unknown_task_is_not_canceled(probe: Probe) -> None:
 @check("CANCEL-04")
 async def a_canceled_task_is_not_cancelable(probe: Probe) -> None:
     task = await probe.make_task("wait")
-    assert not (await probe.full.call("cancel", {"id": task["id"]})).reason
+    assert not (await probe.cancel(task["id"])).reason
     (await probe.full.call("cancel", {"id": task["id"]})).must_be("TASK_NOT_CANCELABLE")
 
 
