@@ -32,6 +32,9 @@ class Settings(DatabaseSettings):
     agent_command: str = ""
     """The command of an agent process in shell syntax; empty for the built-in agent with the plane's interpreter."""
 
+    max_concurrent_starts: int = Field(default=3, ge=1, le=1_000)
+    """Workspaces that start at the same time; others wait, and organisations take turns."""
+
     stop_instances_on_exit: bool = False
     """Whether instances stop with the provisioner; by default they keep running and are found again."""
 
