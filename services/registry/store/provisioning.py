@@ -85,9 +85,9 @@ def _build_record(row: sa.Row[Any]) -> ProvisioningRecord:
 
 
 def _build_save_statement() -> sa.Insert:
-    reported = sa.func.unnest(
-        *(sa.bindparam(name, type_=ARRAY(type_)) for name, type_ in _REPORTED_TYPES.items())
-    ).table_valued(*(sa.column(name, type_) for name, type_ in _REPORTED_TYPES.items()), name="reported")
+    arrays = (sa.bindparam(name, type_=ARRAY(type_)) for name, type_ in _REPORTED_TYPES.items())
+    columns = (sa.column(name, type_) for name, type_ in _REPORTED_TYPES.items())
+    reported = sa.func.unnest(*arrays).table_valued(*columns, name="reported").render_derived()
     is_current = sa.and_(workspaces.c.id == reported.c.workspace_id, workspaces.c.generation == reported.c.generation)
     rows = sa.select(
         *(reported.c[name] for name in _REPORTED_TYPES), sa.bindparam("now", type_=sa.DateTime(timezone=True))
