@@ -21,9 +21,12 @@ from services.provisioner.clients import AuthClient, RegistryClient
 from services.provisioner.desired_state import DesiredStateCache
 from services.provisioner.janitor import Janitor
 from services.provisioner.logs import LogReader
+from services.provisioner.provisioning_reports import ProvisioningReporter
 from services.provisioner.reconciler import Reconciler
 from services.provisioner.settings import Settings
+from services.provisioner.start_gate import StartGate
 from services.provisioner.steps import StepRunner
+from services.provisioner.workspace_progress import ProvisioningNotes
 
 NAME = "provisioner"
 
@@ -46,6 +49,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         registry = RegistryClient(registry_channel, backend=backend.name)
         auth = AuthClient(auth_channel)
         desired_state = DesiredStateCache(registry)
+        clock, gate, reporter = SystemClock(), StartGate(settings.max_concurrent_starts), ProvisioningReporter(registry)
         reconciler = Reconciler(
             backend=backend,
             desired_state=desired_state,
@@ -54,9 +58,13 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 backend=backend,
                 registry=registry,
                 auth=auth,
-                clock=SystemClock(),
+                gate=gate,
+                notes=ProvisioningNotes(reporter, clock),
+                clock=clock,
                 platform_url=settings.platform_url,
             ),
+            gate=gate,
+            reporter=reporter,
         )
         yield Components(
             probes=[reconciler.find_trouble],

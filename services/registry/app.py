@@ -33,6 +33,8 @@ from protos.registry.v1 import (
     memories_pb2_grpc,
     models_pb2,
     models_pb2_grpc,
+    provisioning_pb2,
+    provisioning_pb2_grpc,
     search_pb2,
     search_pb2_grpc,
     templates_pb2,
@@ -51,6 +53,7 @@ from services.registry.api.catalog import CatalogServicer
 from services.registry.api.events import EventServicer
 from services.registry.api.lifecycle import LifecycleServicer
 from services.registry.api.models import ModelServicer
+from services.registry.api.provisioning import ProvisioningServicer
 from services.registry.api.search import SearchServicer
 from services.registry.api.templates import TemplateServicer
 from services.registry.api.workspaces import RegistryServicer
@@ -74,6 +77,7 @@ from services.registry.lifecycle.hearing import HearingRecorder
 from services.registry.lifecycle.heartbeats import HeartbeatBatcher, HeartbeatService
 from services.registry.lifecycle.observations import ObservationService
 from services.registry.lifecycle.pausing import PausingService
+from services.registry.lifecycle.provisioning import ProvisioningService
 from services.registry.lifecycle.registration import RegistrationService
 from services.registry.lifecycle.removal import RemovalService
 from services.registry.lifecycle.renewal import RenewalService
@@ -100,7 +104,12 @@ from services.registry.organisations.teams import Teams
 from services.registry.settings import Settings
 from services.registry.store.tables.schema import META, REVISION_CHANNEL
 from services.registry.store.transaction import Store
-from services.registry.templates.folders import TemplateFolders, load_adapters, load_runtime_provision_timeouts
+from services.registry.templates.folders import (
+    TemplateFolders,
+    load_adapters,
+    load_commands,
+    load_runtime_provision_timeouts,
+)
 from services.registry.workspace.facts import LivenessTimeouts
 from services.registry.workspace.quotas import Quotas
 
@@ -116,8 +125,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     clock = SystemClock()
     declared = await asyncio.to_thread(load_runtime_provision_timeouts, settings.configs_dir)
     adapters = await asyncio.to_thread(load_adapters, settings.configs_dir)
+    commands = await asyncio.to_thread(load_commands, settings.configs_dir)
     card_keys = await asyncio.to_thread(read_card_keys, settings.agent_card_keys)
-    known = catalog.read_catalog(limit=settings.provision_timeout, declared=declared, adapters=adapters)
+    known = catalog.read_catalog(
+        limit=settings.provision_timeout, declared=declared, adapters=adapters, commands=commands
+    )
     url, role = settings.database_url.get_secret_value(), service.build_role(settings.role_prefix)
     async with (
         database.open_engine(url, role=role, pool=settings.database_pool_size) as engine,
@@ -209,6 +221,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     contract=lifecycle_pb2.DESCRIPTOR.services_by_name["LifecycleService"],
                     add=lifecycle_pb2_grpc.add_LifecycleServiceServicer_to_server,
                     servicer=LifecycleServicer(pausing, restarts),
+                ),
+                Servicer(
+                    contract=provisioning_pb2.DESCRIPTOR.services_by_name["ProvisioningService"],
+                    add=provisioning_pb2_grpc.add_ProvisioningServiceServicer_to_server,
+                    servicer=ProvisioningServicer(ProvisioningService(store, clock)),
                 ),
                 Servicer(
                     contract=events_pb2.DESCRIPTOR.services_by_name["EventService"],

@@ -488,3 +488,14 @@ async def test_built_in_agent_does_not_import_from_its_working_directory(make_ba
 def test_built_in_agent_is_the_default_command(tmp_path):
     assert create_backend(BackendConfig(tmp_path))._command == DEFAULT_AGENT_COMMAND
     assert create_backend(BackendConfig(tmp_path, SLEEPING))._command == SLEEPING
+
+
+async def test_command_of_the_spec_replaces_that_of_the_backend(make_backend, spec):
+    backend = make_backend(*SLEEPING)
+    await backend.start(replace(spec, command=(*PYTHON, "print('the command of a template')")))
+
+    async def has_printed() -> bool:
+        tail = await backend.read_logs(spec.workspace_id, 5)
+        return tail is not None and "the command of a template" in tail.output
+
+    await eventually(has_printed)

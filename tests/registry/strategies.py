@@ -17,6 +17,7 @@ from services.registry.workspace.facts import (
     InstanceStopped,
     LivenessTimeouts,
     PauseRequested,
+    ProvisioningCancelled,
     ProvisioningFailed,
     ProvisioningPossible,
     ProvisioningTimedOut,
@@ -104,6 +105,7 @@ FACTS_BY_TYPE = {
     ),
     ProvisioningPossible: st.builds(ProvisioningPossible, at=at, generation=generations),
     ProvisioningTimedOut: st.builds(ProvisioningTimedOut, at=at, generation=generations),
+    ProvisioningCancelled: st.builds(ProvisioningCancelled, at=at, generation=generations),
     UpstreamDead: st.builds(UpstreamDead, at=at, generation=generations),
     RestartRequested: st.builds(
         RestartRequested,

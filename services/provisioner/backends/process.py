@@ -155,7 +155,7 @@ class ProcessBackend:
     async def _launch(self, directory: WorkspaceDirectory, spec: Spec) -> None:
         port = self._reserve_port(spec.workspace_id)
         request = LaunchRequest(
-            argv=self._command,
+            argv=spec.command or self._command,
             environment=self._build_environment(directory, spec, port),
             generation=spec.generation,
             port=port,

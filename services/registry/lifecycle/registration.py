@@ -181,7 +181,7 @@ def _require_registrable(caller: Identity, workspace: Workspace) -> Workspace:
     """Return the workspace if the caller may register it in its present status."""
     if workspace.status is Status.REMOVED:
         raise WorkspaceRemoved
-    if workspace.status not in state_machine.REGISTRABLE_STATUSES:
+    if not state_machine.may_register(workspace):
         raise WrongStatus(workspace.status)
     access.check_generation(caller, workspace)
     return workspace

@@ -22,6 +22,7 @@ from services.registry.store.hearing import HearingStore
 from services.registry.store.identity_map import IdentityMap, with_row_locks
 from services.registry.store.lists import WorkspaceLists
 from services.registry.store.overdue import OverdueQueries
+from services.registry.store.provisioning import ProvisioningStore
 from services.registry.store.revisions import RevisionQueries
 from services.registry.store.secret_changes import SecretRolloutStore
 from services.registry.store.starter_files import StarterFileStore
@@ -87,6 +88,7 @@ class Transaction:
         self.events = EventStore(connection, now)
         self.usage = UsageQueries(connection)
         self.starter_files = StarterFileStore(self._identity_map)
+        self.provisioning = ProvisioningStore(self._identity_map, now)
         self._saved: dict[WorkspaceId, Workspace] = {}
         self._drafts: list[tuple[Workspace, EventDraft]] = []
         self._written: dict[WorkspaceId, Workspace] = {}
@@ -152,11 +154,12 @@ class Transaction:
         await self._connection.execute(sa.update(workspaces).where(workspaces.c.id.in_(ids)).values(**values))
 
     async def erase_records(self, ids: Sequence[WorkspaceId]) -> None:
-        """Delete the events of workspaces but the one of their removal, and their cards and starter files."""
+        """Delete the events of workspaces but the one of their removal, and their cards, starter files and reports."""
         past = sa.and_(events.c.workspace_id.in_(ids), events.c.type != EventType.WORKSPACE_REMOVED.value)
         await self._connection.execute(sa.delete(events).where(past))
         for table in (cards, card_terms):
             await self._connection.execute(sa.delete(table).where(table.c.workspace_id.in_(ids)))
+        await self.provisioning.delete(ids)
         await self.starter_files.delete_unshared(ids)
 
     async def confirm_placements(self, placed: Sequence[Workspace]) -> None:

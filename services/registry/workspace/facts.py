@@ -117,6 +117,11 @@ class ProvisioningTimedOut(_BaseFact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisioningCancelled(_BaseFact):
+    """A caller cancelled the start: no instance runs until a caller starts it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BootstrapFailed(_BaseFact):
     """A caller declared that the instance will not boot; `log_tail` is the end of its log."""
 
@@ -178,6 +183,7 @@ Fact = (
     | ProvisioningFailed
     | ProvisioningPossible
     | ProvisioningTimedOut
+    | ProvisioningCancelled
     | BootstrapFailed
     | UpstreamDead
     | RestartRequested

@@ -18,6 +18,7 @@ from services.registry.workspace.facts import (
     InstanceStarted,
     InstanceStopped,
     PauseRequested,
+    ProvisioningCancelled,
     ProvisioningFailed,
     ProvisioningPossible,
     ProvisioningTimedOut,
@@ -34,6 +35,7 @@ from services.registry.workspace.model import NO_BACKEND, Reason, Status, Worksp
 from services.registry.workspace.routes import RUNNING_STATUSES
 from services.registry.workspace.status_texts import (
     DECLARED_EXTERNAL_DETAIL,
+    PROVISION_CANCELLED_TEXT,
     PROVISION_TIMEOUT_TEXT,
     STATUS_DETAILS,
     describe_failure,
@@ -87,6 +89,8 @@ def next_state(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PL
             return workspace
         case ProvisioningTimedOut():
             return _after_provisioning_timed_out(workspace, fact)
+        case ProvisioningCancelled():
+            return _after_cancelled(workspace, fact)
         case BootstrapFailed():
             return _to_failed(workspace, Reason.BOOTSTRAP_FAILED, fact.error, fact.at)
         case RestartRequested():
@@ -101,6 +105,11 @@ def next_state(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PL
             return _after_removed(workspace, fact)
         case _:
             assert_never(fact)
+
+
+def may_register(workspace: Workspace) -> bool:
+    """Whether the agent of the workspace may register in its status."""
+    return workspace.status in REGISTRABLE_STATUSES and not workspace.is_cancelled
 
 
 def may_start_again(workspace: Workspace, fact: ProvisioningPossible) -> bool:
@@ -121,7 +130,7 @@ def _after_external_created(workspace: Workspace, fact: ExternalCreated) -> Work
 
 
 def _after_registered(workspace: Workspace, fact: Registered) -> Workspace:
-    if workspace.status not in REGISTRABLE_STATUSES:
+    if not may_register(workspace):
         return workspace
     return _to_status(workspace, Status.ONLINE, Reason.REGISTERED, fact.at)
 
@@ -164,7 +173,7 @@ def _after_instance_skipped(workspace: Workspace, fact: InstanceSkipped) -> Work
 
 
 def _after_instance_lost(workspace: Workspace, where: frozenset[Status], reason: Reason, at: datetime) -> Workspace:
-    if workspace.status not in where or workspace.external:
+    if workspace.status not in where or workspace.external or workspace.is_cancelled:
         return workspace
     return _to_status(workspace, Status.OFFLINE, reason, at)
 
@@ -244,10 +253,19 @@ def _after_provisioning_timed_out(workspace: Workspace, fact: ProvisioningTimedO
     return _to_failed(workspace, Reason.PROVISION_TIMEOUT, PROVISION_TIMEOUT_TEXT, fact.at)
 
 
+def _after_cancelled(workspace: Workspace, fact: ProvisioningCancelled) -> Workspace:
+    """End a start. The address is cleared, because the instance is stopped."""
+    if workspace.status is not Status.PROVISIONING:
+        return workspace
+    failed = _to_failed(workspace, Reason.PROVISION_CANCELLED, PROVISION_CANCELLED_TEXT, fact.at)
+    return replace(failed, status_detail=STATUS_DETAILS[Reason.PROVISION_CANCELLED], **_NO_ADDRESS)
+
+
 def _after_restart_requested(workspace: Workspace, fact: RestartRequested) -> Workspace:
     if workspace.external:
         return workspace
-    if fact.reason is Reason.AUTO_RESTART and workspace.status not in AUTO_RESTART_STATUSES:
+    may_restart_itself = workspace.status in AUTO_RESTART_STATUSES and not workspace.is_cancelled
+    if fact.reason is Reason.AUTO_RESTART and not may_restart_itself:
         return workspace
     if workspace.status is Status.HIBERNATING:
         return workspace if workspace.wake_wanted else replace(workspace, wake_wanted=True)

@@ -19,6 +19,7 @@ from services.registry.workspace.facts import (
     InstanceStarted,
     InstanceStopped,
     PauseRequested,
+    ProvisioningCancelled,
     ProvisioningFailed,
     ProvisioningPossible,
     ProvisioningTimedOut,
@@ -133,6 +134,7 @@ FACTS = [
     ProvisioningFailed(at=NOW, error="provisioning failed"),
     ProvisioningPossible(at=NOW),
     ProvisioningTimedOut(at=NOW),
+    ProvisioningCancelled(at=NOW),
     BootstrapFailed(at=NOW, error="no"),
     UpstreamDead(at=NOW),
     *[
