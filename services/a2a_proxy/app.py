@@ -92,6 +92,8 @@ from services.a2a_proxy.tasks.service import Tasks
 from services.a2a_proxy.tasks.store import TaskStore, build_observer
 from services.a2a_proxy.tasks.watching import QueueWatch
 from services.a2a_proxy.tasks.webhooks import Webhooks
+from services.a2a_proxy.work import WorkTracker
+from services.a2a_proxy.work_reports import WorkReporter
 from services.chassis import clients, database
 from services.chassis.clock import SystemClock
 from services.chassis.database import AdvisoryLock
@@ -121,7 +123,7 @@ ACCOUNTS_INTERVAL = timedelta(minutes=10)
 @asynccontextmanager
 async def assemble(settings: Settings) -> AsyncIterator[Components]:
     """Create the parts. At the end, the remaining activity is written before the database connection is closed."""
-    clock = SystemClock()
+    clock, work = SystemClock(), WorkTracker()
     url, role = settings.database_url.get_secret_value(), service.build_role(settings.role_prefix)
     async with (
         database.open_engine(url, role=role, pool=settings.database_pool_size) as engine,
@@ -135,7 +137,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             settings.auth_targets, caller_service=service.name, service="auth", tls=settings.tls
         ) as auth,
         AgentClient(
-            rules=settings.address_rules, max_dispatches_per_target=settings.max_dispatches_per_target
+            rules=settings.address_rules, max_dispatches_per_target=settings.max_dispatches_per_target, work=work
         ) as agents,
         Webhooks(settings.address_rules) as webhooks,
     ):
@@ -210,9 +212,10 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             ),
             idle_timeout=settings.idle_timeout,
         )
-        push_deliveries, inbox = (
+        push_deliveries, inbox, work_reporter = (
             PushDeliveries(push_store, agents, read_task=TaskReader(route_cache, sender).read),
             Inbox(queue_store, owner=owner),
+            WorkReporter(registry_client, queue_store, route_cache=route_cache, work=work, replica_id=owner),
         )
         settlement = Settlement(
             queue_store,
@@ -227,6 +230,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             capacity=capacity,
             registry=registry_client,
             on_poll=inbox.wake,
+            work=work,
             owner=owner,
             lease=settings.queue_lease,
         )
@@ -234,7 +238,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         operations = QueueOperations(queue_store, route_cache, on_change=drain.wake)
         settlement.add_listener(drain.wake)
         inbox.add_listener(drain.wake)
-        route_cache.add_listener(QueueTargets(capacity, drain))
+        route_cache.add_listener(QueueTargets(capacity, drain), work_reporter)
         listener = database.NotificationListener(
             url, role=service.build_role(settings.role_prefix), channel=QUEUE_CHANNEL
         )
@@ -264,6 +268,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             drain=drain,
             activity=activity,
             clock=clock,
+            work=work,
             max_inbox_bytes=max_queue_bytes,
         )
         budgets = BodyBudgets.for_bytes(
@@ -276,6 +281,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             agents=agents,
             inbound_secrets=inbound_secrets,
             registry=registry_client,
+            work=work,
             idle_timeout=settings.idle_timeout,
         )
         proxy = A2aProxyServicer(delivery, dispatches=agents.dispatches, budgets=budgets)
@@ -296,6 +302,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             max_depth=settings.delegation_max_depth,
             announce=activity.announce,
             on_accepted=drain.wake,
+            work=work,
         )
         try:
             yield Components(
@@ -311,7 +318,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                         servicer=ActivityServicer(
                             activity,
                             ActivitySearches(store),
-                            Reports(route_cache=route_cache, emitter=activity, clock=clock),
+                            Reports(route_cache=route_cache, emitter=activity, work=work, clock=clock),
                             clock,
                             dispatches=agents.dispatches,
                         ),
@@ -367,6 +374,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     ),
                     Loop(name="activity.retention", run=retention.follow),
                     Loop(name="queue", run=drain.run),
+                    Loop(name="work", run=work_reporter.run),
                     Loop(
                         name="queue.feed",
                         run=QueueFeed(listener, recent_ids, drain, on_notification=queue_watch.wake).follow,

@@ -73,6 +73,10 @@ class Route:
     registered_at: datetime | None = None
     interfaces: tuple[AgentInterface, ...] = ()
     """What the card of the agent offers, in its order; none if the plane has not read it."""
+    hibernates_when_idle: bool = False
+    """Whether the registry wants to know of its work."""
+    is_idle_checked: bool = False
+    """Whether the registry asks if it has work. It gets no message meanwhile, and does not hibernate if one waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

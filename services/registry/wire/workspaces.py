@@ -267,6 +267,8 @@ def build_record(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecor
             pb.AgentInterface(url=one.url, binding=one.binding, version=one.version, tenant=one.tenant)
             for one in workspace.interfaces
         ],
+        hibernates_when_idle=workspace.hibernates_when_idle,
+        is_idle_checked=workspace.idle_check_at is not None,
     )
 
 

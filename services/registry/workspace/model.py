@@ -102,6 +102,8 @@ class Vitals:
     active_tasks: int = 0
     uptime_seconds: int = 0
     monthly_spend: int = 0
+    worked_at: datetime | None = None
+    """When the agent last reported active tasks, or came online."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +176,8 @@ class Workspace:
     """The status to which a hibernating workspace returns if its instance cannot be stopped."""
     wake_wanted: bool = False
     """Whether a hibernating workspace is to start again as soon as it is hibernated."""
+    idle_check_at: datetime | None = None
+    """Since when the proxies are asked whether it has work; they give it no messages meanwhile."""
 
     generation: int = 0
     """How often an instance was requested; 0 for never."""
@@ -217,6 +221,11 @@ class Workspace:
     def external(self) -> bool:
         """Whether the agent is started outside the plane."""
         return self.runtime == EXTERNAL
+
+    @property
+    def hibernates_when_idle(self) -> bool:
+        """Whether its instance is stopped once it has had no work for some time."""
+        return bool(self.hibernation_idle_minutes) and not self.external and self.backend != NO_BACKEND
 
     @property
     def restartable(self) -> bool:
