@@ -26,7 +26,7 @@ AGE_WORK = """
 
 
 async def let_time_pass(url, workspace_id):
-    async with database.open_engine(url, pool=1) as engine, engine.begin() as connection:
+    async with database.open_engine(url, role=None, pool=1) as engine, engine.begin() as connection:
         await connection.execute(sa.text(AGE_WORK), {"id": workspace_id})
 
 

@@ -130,6 +130,17 @@ async def test_clearing_the_idle_time_while_idle_prevents_hibernation_and_settin
     assert (cleared, waiting, await plane.status(workspace)) == (Status.ONLINE, Status.ONLINE, Status.HIBERNATING)
 
 
+async def test_an_agent_that_is_degraded_and_recovers_has_no_new_idle_time(plane, registry):
+    workspace = await plane.online()
+
+    await plane.spend(6)
+    await send_heartbeat(registry, workspace, error_rate=0.9)
+    await send_heartbeat(registry, workspace, error_rate=0.0)
+    await plane.spend(5)
+
+    assert await plane.status(workspace) is Status.HIBERNATING
+
+
 async def test_an_external_workspace_and_one_without_a_backend_do_not_hibernate(plane, registry):
     external = await registry.register(await registry.create("far", runtime="external", hibernation_idle_minutes=1))
     brought = await registry.online("brought", backend="none", hibernation_idle_minutes=1)
