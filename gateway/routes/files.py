@@ -108,14 +108,14 @@ class FileRoutes:
         depth = parse_natural_number(call.query.get("depth", "1"))
         if depth is None:
             raise MalformedRequest("depth must be 1-5")
-        request = pb.ListFilesRequest(
+        request = pb.ReadDirectoryRequest(
             workspace_id=call.workspace_id,
             root=call.query.get("root", ""),
             path=call.query.get("path", ""),
             depth=min(depth, MAX_DEPTH_NUMBER),
         )
-        reply: pb.ListFilesResponse = await self._provisioner.call(
-            self._stub.ListFiles, request, on_behalf_of=call.identity, timeout=FILE_TIMEOUT
+        reply: pb.ReadDirectoryResponse = await self._provisioner.call(
+            self._stub.ReadDirectory, request, on_behalf_of=call.identity, timeout=FILE_TIMEOUT
         )
         return [render_entry(entry) for entry in reply.entries]
 

@@ -29,11 +29,13 @@ class FileServicer(files_pb2_grpc.FileServiceServicer):
     def __init__(self, files: FileService) -> None:
         self._files = files
 
-    async def ListFiles(self, request: files_pb2.ListFilesRequest, context: Context) -> files_pb2.ListFilesResponse:
+    async def ReadDirectory(
+        self, request: files_pb2.ReadDirectoryRequest, context: Context
+    ) -> files_pb2.ReadDirectoryResponse:
         entries = await self._files.list(
             identity.current(), WorkspaceId(request.workspace_id), request.root, request.path, request.depth
         )
-        return files_pb2.ListFilesResponse(entries=[wire.file_entry_to_proto(entry) for entry in entries])
+        return files_pb2.ReadDirectoryResponse(entries=[wire.file_entry_to_proto(entry) for entry in entries])
 
     async def ReadFile(self, request: files_pb2.ReadFileRequest, context: Context) -> files_pb2.ReadFileResponse:
         content = await self._files.read(

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos.common.v1 import access_pb2 as protos_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!protos/provisioner/v1/files.proto\x12\x17molecule.provisioner.v1\x1a\x1dprotos/common/v1/access.proto\"S\n\x10ListFilesRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0c\n\x04root\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x04 \x01(\x05\"=\n\tFileEntry\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x14\n\x0cis_directory\x18\x03 \x01(\x08\"H\n\x11ListFilesResponse\x12\x33\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\".molecule.provisioner.v1.FileEntry\"C\n\x0fReadFileRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0c\n\x04root\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\"1\n\x10ReadFileResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\"U\n\x10WriteFileRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0c\n\x04root\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\t\"\x13\n\x11WriteFileResponse\"\xaf\x01\n\x13ReplaceFilesRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0c\n\x04root\x18\x02 \x01(\t\x12\x46\n\x05\x66iles\x18\x03 \x03(\x0b\x32\x37.molecule.provisioner.v1.ReplaceFilesRequest.FilesEntry\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"*\n\x14ReplaceFilesResponse\x12\x12\n\nis_running\x18\x01 \x01(\x08\"E\n\x11\x44\x65leteFileRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0c\n\x04root\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\"\x14\n\x12\x44\x65leteFileResponse2\x8d\x05\n\x0b\x46ileService\x12|\n\tListFiles\x12).molecule.provisioner.v1.ListFilesRequest\x1a*.molecule.provisioner.v1.ListFilesResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12y\n\x08ReadFile\x12(.molecule.provisioner.v1.ReadFileRequest\x1a).molecule.provisioner.v1.ReadFileResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12|\n\tWriteFile\x12).molecule.provisioner.v1.WriteFileRequest\x1a*.molecule.provisioner.v1.WriteFileResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x85\x01\n\x0cReplaceFiles\x12,.molecule.provisioner.v1.ReplaceFilesRequest\x1a-.molecule.provisioner.v1.ReplaceFilesResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x7f\n\nDeleteFile\x12*.molecule.provisioner.v1.DeleteFileRequest\x1a+.molecule.provisioner.v1.DeleteFileResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!protos/provisioner/v1/files.proto\x12\x17molecule.provisioner.v1\x1a\x1dprotos/common/v1/access.proto\"W\n\x14ReadDirectoryRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0c\n\x04root\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x04 \x01(\x05\"=\n\tFileEntry\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x14\n\x0cis_directory\x18\x03 \x01(\x08\"L\n\x15ReadDirectoryResponse\x12\x33\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\".molecule.provisioner.v1.FileEntry\"C\n\x0fReadFileRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0c\n\x04root\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\"1\n\x10ReadFileResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\"U\n\x10WriteFileRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0c\n\x04root\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\t\"\x13\n\x11WriteFileResponse\"\xaf\x01\n\x13ReplaceFilesRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0c\n\x04root\x18\x02 \x01(\t\x12\x46\n\x05\x66iles\x18\x03 \x03(\x0b\x32\x37.molecule.provisioner.v1.ReplaceFilesRequest.FilesEntry\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"*\n\x14ReplaceFilesResponse\x12\x12\n\nis_running\x18\x01 \x01(\x08\"E\n\x11\x44\x65leteFileRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0c\n\x04root\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\"\x14\n\x12\x44\x65leteFileResponse2\x9a\x05\n\x0b\x46ileService\x12\x88\x01\n\rReadDirectory\x12-.molecule.provisioner.v1.ReadDirectoryRequest\x1a..molecule.provisioner.v1.ReadDirectoryResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12y\n\x08ReadFile\x12(.molecule.provisioner.v1.ReadFileRequest\x1a).molecule.provisioner.v1.ReadFileResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12|\n\tWriteFile\x12).molecule.provisioner.v1.WriteFileRequest\x1a*.molecule.provisioner.v1.WriteFileResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x85\x01\n\x0cReplaceFiles\x12,.molecule.provisioner.v1.ReplaceFilesRequest\x1a-.molecule.provisioner.v1.ReplaceFilesResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x7f\n\nDeleteFile\x12*.molecule.provisioner.v1.DeleteFileRequest\x1a+.molecule.provisioner.v1.DeleteFileResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REPLACEFILESREQUEST_FILESENTRY']._loaded_options = None
   _globals['_REPLACEFILESREQUEST_FILESENTRY']._serialized_options = b'8\001'
-  _globals['_FILESERVICE'].methods_by_name['ListFiles']._loaded_options = None
-  _globals['_FILESERVICE'].methods_by_name['ListFiles']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
+  _globals['_FILESERVICE'].methods_by_name['ReadDirectory']._loaded_options = None
+  _globals['_FILESERVICE'].methods_by_name['ReadDirectory']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
   _globals['_FILESERVICE'].methods_by_name['ReadFile']._loaded_options = None
   _globals['_FILESERVICE'].methods_by_name['ReadFile']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
   _globals['_FILESERVICE'].methods_by_name['WriteFile']._loaded_options = None
@@ -44,30 +44,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FILESERVICE'].methods_by_name['ReplaceFiles']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
   _globals['_FILESERVICE'].methods_by_name['DeleteFile']._loaded_options = None
   _globals['_FILESERVICE'].methods_by_name['DeleteFile']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
-  _globals['_LISTFILESREQUEST']._serialized_start=93
-  _globals['_LISTFILESREQUEST']._serialized_end=176
-  _globals['_FILEENTRY']._serialized_start=178
-  _globals['_FILEENTRY']._serialized_end=239
-  _globals['_LISTFILESRESPONSE']._serialized_start=241
-  _globals['_LISTFILESRESPONSE']._serialized_end=313
-  _globals['_READFILEREQUEST']._serialized_start=315
-  _globals['_READFILEREQUEST']._serialized_end=382
-  _globals['_READFILERESPONSE']._serialized_start=384
-  _globals['_READFILERESPONSE']._serialized_end=433
-  _globals['_WRITEFILEREQUEST']._serialized_start=435
-  _globals['_WRITEFILEREQUEST']._serialized_end=520
-  _globals['_WRITEFILERESPONSE']._serialized_start=522
-  _globals['_WRITEFILERESPONSE']._serialized_end=541
-  _globals['_REPLACEFILESREQUEST']._serialized_start=544
-  _globals['_REPLACEFILESREQUEST']._serialized_end=719
-  _globals['_REPLACEFILESREQUEST_FILESENTRY']._serialized_start=675
-  _globals['_REPLACEFILESREQUEST_FILESENTRY']._serialized_end=719
-  _globals['_REPLACEFILESRESPONSE']._serialized_start=721
-  _globals['_REPLACEFILESRESPONSE']._serialized_end=763
-  _globals['_DELETEFILEREQUEST']._serialized_start=765
-  _globals['_DELETEFILEREQUEST']._serialized_end=834
-  _globals['_DELETEFILERESPONSE']._serialized_start=836
-  _globals['_DELETEFILERESPONSE']._serialized_end=856
-  _globals['_FILESERVICE']._serialized_start=859
-  _globals['_FILESERVICE']._serialized_end=1512
+  _globals['_READDIRECTORYREQUEST']._serialized_start=93
+  _globals['_READDIRECTORYREQUEST']._serialized_end=180
+  _globals['_FILEENTRY']._serialized_start=182
+  _globals['_FILEENTRY']._serialized_end=243
+  _globals['_READDIRECTORYRESPONSE']._serialized_start=245
+  _globals['_READDIRECTORYRESPONSE']._serialized_end=321
+  _globals['_READFILEREQUEST']._serialized_start=323
+  _globals['_READFILEREQUEST']._serialized_end=390
+  _globals['_READFILERESPONSE']._serialized_start=392
+  _globals['_READFILERESPONSE']._serialized_end=441
+  _globals['_WRITEFILEREQUEST']._serialized_start=443
+  _globals['_WRITEFILEREQUEST']._serialized_end=528
+  _globals['_WRITEFILERESPONSE']._serialized_start=530
+  _globals['_WRITEFILERESPONSE']._serialized_end=549
+  _globals['_REPLACEFILESREQUEST']._serialized_start=552
+  _globals['_REPLACEFILESREQUEST']._serialized_end=727
+  _globals['_REPLACEFILESREQUEST_FILESENTRY']._serialized_start=683
+  _globals['_REPLACEFILESREQUEST_FILESENTRY']._serialized_end=727
+  _globals['_REPLACEFILESRESPONSE']._serialized_start=729
+  _globals['_REPLACEFILESRESPONSE']._serialized_end=771
+  _globals['_DELETEFILEREQUEST']._serialized_start=773
+  _globals['_DELETEFILEREQUEST']._serialized_end=842
+  _globals['_DELETEFILERESPONSE']._serialized_start=844
+  _globals['_DELETEFILERESPONSE']._serialized_end=864
+  _globals['_FILESERVICE']._serialized_start=867
+  _globals['_FILESERVICE']._serialized_end=1533
 # @@protoc_insertion_point(module_scope)

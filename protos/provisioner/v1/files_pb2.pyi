@@ -19,7 +19,7 @@ else:
 DESCRIPTOR: descriptor.FileDescriptor
 
 @typing.final
-class ListFilesRequest(message.Message):
+class ReadDirectoryRequest(message.Message):
     """Which files to list."""
 
     DESCRIPTOR: descriptor.Descriptor
@@ -79,7 +79,7 @@ class FileEntry(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class ListFilesResponse(message.Message):
+class ReadDirectoryResponse(message.Message):
     """The files, by path; at most 2000."""
 
     DESCRIPTOR: descriptor.Descriptor

@@ -36,10 +36,10 @@ class FileServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.ListFiles = channel.unary_unary(
-                '/molecule.provisioner.v1.FileService/ListFiles',
-                request_serializer=protos_dot_provisioner_dot_v1_dot_files__pb2.ListFilesRequest.SerializeToString,
-                response_deserializer=protos_dot_provisioner_dot_v1_dot_files__pb2.ListFilesResponse.FromString,
+        self.ReadDirectory = channel.unary_unary(
+                '/molecule.provisioner.v1.FileService/ReadDirectory',
+                request_serializer=protos_dot_provisioner_dot_v1_dot_files__pb2.ReadDirectoryRequest.SerializeToString,
+                response_deserializer=protos_dot_provisioner_dot_v1_dot_files__pb2.ReadDirectoryResponse.FromString,
                 _registered_method=True)
         self.ReadFile = channel.unary_unary(
                 '/molecule.provisioner.v1.FileService/ReadFile',
@@ -68,7 +68,7 @@ class FileServiceServicer:
     /configs, /workspace, /home or /plugins (empty for /configs). No symbolic link is followed. An agent is not restarted.
     """
 
-    def ListFiles(self, request, context):
+    def ReadDirectory(self, request, context):
         """Lists files and directories; what is neither is left out. Without an instance, the files of the template.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -106,10 +106,10 @@ class FileServiceServicer:
 
 def add_FileServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'ListFiles': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListFiles,
-                    request_deserializer=protos_dot_provisioner_dot_v1_dot_files__pb2.ListFilesRequest.FromString,
-                    response_serializer=protos_dot_provisioner_dot_v1_dot_files__pb2.ListFilesResponse.SerializeToString,
+            'ReadDirectory': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadDirectory,
+                    request_deserializer=protos_dot_provisioner_dot_v1_dot_files__pb2.ReadDirectoryRequest.FromString,
+                    response_serializer=protos_dot_provisioner_dot_v1_dot_files__pb2.ReadDirectoryResponse.SerializeToString,
             ),
             'ReadFile': grpc.unary_unary_rpc_method_handler(
                     servicer.ReadFile,
@@ -145,7 +145,7 @@ class FileService:
     """
 
     @staticmethod
-    def ListFiles(request,
+    def ReadDirectory(request,
             target,
             options=(),
             channel_credentials=None,
@@ -158,9 +158,9 @@ class FileService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/molecule.provisioner.v1.FileService/ListFiles',
-            protos_dot_provisioner_dot_v1_dot_files__pb2.ListFilesRequest.SerializeToString,
-            protos_dot_provisioner_dot_v1_dot_files__pb2.ListFilesResponse.FromString,
+            '/molecule.provisioner.v1.FileService/ReadDirectory',
+            protos_dot_provisioner_dot_v1_dot_files__pb2.ReadDirectoryRequest.SerializeToString,
+            protos_dot_provisioner_dot_v1_dot_files__pb2.ReadDirectoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

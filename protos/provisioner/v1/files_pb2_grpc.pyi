@@ -18,7 +18,7 @@ class FileServiceStub:
     """
 
     def __init__(self, channel: aio.Channel) -> None: ...
-    ListFiles: aio.UnaryUnaryMultiCallable[files_pb2.ListFilesRequest, files_pb2.ListFilesResponse]
+    ReadDirectory: aio.UnaryUnaryMultiCallable[files_pb2.ReadDirectoryRequest, files_pb2.ReadDirectoryResponse]
     """Lists files and directories; what is neither is left out. Without an instance, the files of the template."""
     ReadFile: aio.UnaryUnaryMultiCallable[files_pb2.ReadFileRequest, files_pb2.ReadFileResponse]
     """Returns one file of UTF-8 text. Without an instance, that of the template."""
@@ -35,11 +35,11 @@ class FileServiceServicer(metaclass=abc_1.ABCMeta):
     """
 
     @abc_1.abstractmethod
-    def ListFiles(
+    def ReadDirectory(
         self,
-        request: files_pb2.ListFilesRequest,
-        context: aio.ServicerContext[files_pb2.ListFilesRequest, abc.Awaitable[files_pb2.ListFilesResponse]],
-    ) -> abc.Awaitable[files_pb2.ListFilesResponse]:
+        request: files_pb2.ReadDirectoryRequest,
+        context: aio.ServicerContext[files_pb2.ReadDirectoryRequest, abc.Awaitable[files_pb2.ReadDirectoryResponse]],
+    ) -> abc.Awaitable[files_pb2.ReadDirectoryResponse]:
         """Lists files and directories; what is neither is left out. Without an instance, the files of the template."""
 
     @abc_1.abstractmethod
