@@ -13,6 +13,8 @@ from services.registry.workspace.facts import (
     HeartbeatMissed,
     HeartbeatReceived,
     HibernateRequested,
+    IdleCheckBegun,
+    IdleCheckEnded,
     InstanceExited,
     InstanceSkipped,
     InstanceStarted,
@@ -69,6 +71,8 @@ FACTS: tuple[Fact, ...] = (
     ResumeRequested(at=NOW, limit=MINUTE),
     HibernateRequested(at=NOW, reason=Reason.HIBERNATE_REQUESTED),
     HibernateRequested(at=NOW, reason=Reason.IDLE),
+    IdleCheckBegun(at=NOW),
+    IdleCheckEnded(at=NOW),
     Removed(at=NOW),
 )
 """Every kind of fact, in each variant that has its own meaning."""

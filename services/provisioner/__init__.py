@@ -9,6 +9,9 @@
 | `spec`          | builds the spec from desired state, credentials, environment and files             | pure |
 | `reconciler`    | runs one task for each workspace that needs work, one step at a time               |      |
 | `logs`          | checks access to the output of instances and reads it                              |      |
+| `files`         | reads and writes the files of workspaces for callers that may                      |      |
+| `file_rules`    | decides which paths callers may name, and how much they may write                  | pure |
+| `access`        | decides whether a caller may see the instance of a workspace                       |      |
 | `steps`         | runs one step for one workspace: report a fact, start, stop or forget its instance |      |
 | `workspace_progress` | remembers each workspace between steps, and notes where its start stands      |      |
 | `start_gate`    | gives the slots of the start queue, and frees them after a time                    |      |

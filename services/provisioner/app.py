@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib import import_module
 
-from protos.provisioner.v1 import logs_pb2, logs_pb2_grpc
+from protos.provisioner.v1 import files_pb2, files_pb2_grpc, logs_pb2, logs_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2 as pb
 from protos.provisioner.v1 import provisioner_pb2_grpc as rpc
 from services.chassis.clients import open_channel
@@ -14,11 +14,12 @@ from services.chassis.database import AdvisoryLock
 from services.chassis.service import Components, Loop, Service, Servicer
 from services.chassis.settings import InvalidSettings
 from services.provisioner import janitor
-from services.provisioner.api import LogServicer, ProvisionerServicer
+from services.provisioner.api import FileServicer, LogServicer, ProvisionerServicer
 from services.provisioner.backends import BACKENDS
 from services.provisioner.backends.base import Backend, BackendConfig
 from services.provisioner.clients import AuthClient, RegistryClient
 from services.provisioner.desired_state import DesiredStateCache
+from services.provisioner.files import FileService
 from services.provisioner.janitor import Janitor
 from services.provisioner.logs import LogReader
 from services.provisioner.provisioning_reports import ProvisioningReporter
@@ -73,6 +74,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     contract=pb.DESCRIPTOR.services_by_name["ProvisionerService"],
                     add=rpc.add_ProvisionerServiceServicer_to_server,
                     servicer=ProvisionerServicer(reconciler),
+                ),
+                Servicer(
+                    contract=files_pb2.DESCRIPTOR.services_by_name["FileService"],
+                    add=files_pb2_grpc.add_FileServiceServicer_to_server,
+                    servicer=FileServicer(FileService(backend=backend, registry=registry)),
                 ),
                 Servicer(
                     contract=logs_pb2.DESCRIPTOR.services_by_name["LogService"],

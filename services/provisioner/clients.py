@@ -133,18 +133,23 @@ class RegistryClient:
         """Return the workspace's starter files. A workspace without any costs no call."""
         if not desired.files_digest:
             return ()
-        request = templates_pb2.GetInstanceFilesRequest(workspace_id=desired.workspace_id)
+        return tuple(sorted((await self.read_starter_files(desired.workspace_id)).items()))
+
+    async def read_starter_files(self, workspace_id: WorkspaceId) -> Mapping[str, str]:
+        """Return the content of a workspace's starter files by path; none if it has none."""
+        request = templates_pb2.GetInstanceFilesRequest(workspace_id=workspace_id)
         answer = await self._channel.call(self._templates.GetInstanceFiles, request)
-        return tuple(sorted(answer.files.items()))
+        return dict(answer.files)
 
     async def find_org_id(self, workspace_id: WorkspaceId) -> str | None:
-        """Return the organisation of a workspace; `None` if the workspace does not exist."""
+        """Return the organisation of a workspace; `None` if the workspace does not exist, or was removed."""
         request = registry_pb2.GetWorkspaceRequest(workspace_id=workspace_id)
         try:
             answer = await self._channel.call(self._registry.GetWorkspace, request)
         except NotFound:
             return None
-        return str(answer.workspace.org_id)
+        is_removed = answer.workspace.status == registry_pb2.WORKSPACE_STATUS_REMOVED
+        return None if is_removed else str(answer.workspace.org_id)
 
     async def get_runtime(self, name: str) -> Runtime:
         """Return a runtime of the catalogue."""

@@ -156,6 +156,28 @@ class Instance:
     exit_code: int | None = None
 
 
+class FileRoot(StrEnum):
+    """The directories of a workspace whose files callers may read and write."""
+
+    CONFIGS = "/configs"
+    WORKSPACE = "/workspace"
+    HOME = "/home"
+    PLUGINS = "/plugins"
+
+
+FilePath = tuple[str, ...]
+"""The names from a root to a file; empty for the root itself. No name is empty, `.` or `..`, or has a slash."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """A file or a directory below a root. `size` is in bytes, 0 for a directory."""
+
+    path: str
+    size: int
+    is_directory: bool
+
+
 @dataclass(frozen=True, slots=True)
 class LogTail:
     """The end of an instance's output; `truncated` if there is more output before it."""

@@ -75,6 +75,7 @@ from services.registry.feeds.workspace_feed import WorkspaceFeed
 from services.registry.lifecycle.address_check import AddressChecker
 from services.registry.lifecycle.hearing import HearingRecorder
 from services.registry.lifecycle.heartbeats import HeartbeatBatcher, HeartbeatService
+from services.registry.lifecycle.idleness import IdlenessService
 from services.registry.lifecycle.observations import ObservationService
 from services.registry.lifecycle.pausing import PausingService
 from services.registry.lifecycle.provisioning import ProvisioningService
@@ -185,6 +186,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             event_retention=settings.event_retention,
             max_events=settings.max_events,
         )
+        idle = IdlenessService(store, clock=clock)
         note_servicers, note_tasks = _build_notes(store, clock, keep=settings.event_retention)
         secret_rollout = SecretRollout(store, auth=auth, renewal=renewal)
         hearing = HearingRecorder(store, event_log=event_log, auth=auth, clock=clock)
@@ -220,7 +222,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Servicer(
                     contract=lifecycle_pb2.DESCRIPTOR.services_by_name["LifecycleService"],
                     add=lifecycle_pb2_grpc.add_LifecycleServiceServicer_to_server,
-                    servicer=LifecycleServicer(pausing, restarts),
+                    servicer=LifecycleServicer(pausing, restarts, idle, clock=clock),
                 ),
                 Servicer(
                     contract=provisioning_pb2.DESCRIPTOR.services_by_name["ProvisioningService"],
@@ -275,7 +277,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Loop(name="feed", run=feed.run),
                 Loop(name="event_log", run=event_log.run),
                 Loop(name="heartbeat_reception", run=hearing.record, every=timedelta(seconds=5)),
-                *_build_loops(_list_sweeps(sweeps) | note_tasks, url, role=role),
+                *_build_loops(_list_sweeps(sweeps, idle) | note_tasks, url, role=role),
                 Loop(
                     name="secret_rollout",
                     run=secret_rollout.follow,
@@ -331,20 +333,12 @@ def _build_notes(store: Store, clock: Clock, *, keep: timedelta) -> tuple[list[S
     }
 
 
-LOCK_NAMES = {
-    "missed_heartbeats": "silence",
-    "failed_starts": "overdue",
-    "audit_records": "deeds",
-    "old_records": "old",
-}
-"""The names that replicas of earlier releases lock for these loops; other loops lock their own name."""
-
-
-def _list_sweeps(sweeps: Sweeps) -> PeriodicTasks:
-    """Return the sweeps by the names that /admin/liveness publishes."""
+def _list_sweeps(sweeps: Sweeps, idle: IdlenessService) -> PeriodicTasks:
+    """Return the sweeps by the names that /admin/liveness publishes; replicas lock the same names."""
     return {
         "missed_heartbeats": (sweeps.check_heartbeats, timedelta(seconds=5)),
         "failed_starts": (sweeps.fail_unstarted, timedelta(seconds=5)),
+        "idle_workspaces": (idle.find_idle, timedelta(seconds=10)),
         "placements": (sweeps.confirm_placements, timedelta(seconds=5)),
         "removals": (sweeps.finish_removals, timedelta(seconds=15)),
         "audit_records": (sweeps.send_audit_records, timedelta(seconds=1)),
@@ -359,7 +353,7 @@ def _build_loops(tasks: PeriodicTasks, url: str, *, role: str) -> list[Loop]:
             name=name,
             run=run,
             every=every,
-            lock=AdvisoryLock(url, role=role, name=f"registry.{LOCK_NAMES.get(name, name)}"),
+            lock=AdvisoryLock(url, role=role, name=f"registry.{name}"),
         )
         for name, (run, every) in tasks.items()
     ]

@@ -126,7 +126,7 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
         record = self.records.get(request.workspace_id)
         if record is None:
             raise NotFound
-        workspace = registry_pb2.Workspace(id=record.id, org_id=record.org_id)
+        workspace = registry_pb2.Workspace(id=record.id, org_id=record.org_id, status=record.status)
         return registry_pb2.GetWorkspaceResponse(workspace=workspace)
 
     async def WatchWorkspaces(self, request, context) -> AsyncIterator[registry_pb2.WatchWorkspacesResponse]:

@@ -22,8 +22,9 @@ from services.chassis.errors import InvalidArgument
 from services.provisioner.backends import config_files, process_supervisor, workspace_directory
 from services.provisioner.backends.base import BackendConfig
 from services.provisioner.backends.process import DEFAULT_AGENT_COMMAND, ProcessBackend, create_backend, find_free_port
-from services.provisioner.errors import StartFailed
-from services.provisioner.model import Credentials, Phase, Spec, WorkspaceId
+from services.provisioner.errors import FileAccessFailed, FileMissing, StartFailed
+from services.provisioner.model import Credentials, FileRoot, Phase, Spec, WorkspaceId
+from tests.provisioner.backend_files_suite import BackendFilesSuite
 from tests.provisioner.backend_suite import BackendSuite, build_test_spec
 from tests.waiting import eventually
 
@@ -94,6 +95,28 @@ class TestProcessBackend(BackendSuite):
 
     async def end(self, backend: ProcessBackend, workspace_id: WorkspaceId) -> None:
         os.kill(read_record(backend, workspace_id).agent.pid, signal.SIGKILL)
+
+
+class TestFilesOfProcesses(BackendFilesSuite):
+    @pytest.fixture
+    def backend(self, make_backend):
+        return make_backend()
+
+    async def test_a_file_that_cannot_be_written_is_an_error_without_internal_text(self, backend, spec):
+        await backend.start(spec)
+        home = backend._root / spec.workspace_id / "home"
+        home.rmdir()
+        home.symlink_to("/")
+
+        with pytest.raises(FileAccessFailed) as refused:
+            await backend.write_files(spec.workspace_id, FileRoot.HOME, {("one",): "1"})
+        assert str(backend._root) not in refused.value.message
+        with pytest.raises(FileMissing):
+            await backend.read_file(spec.workspace_id, FileRoot.HOME, ("etc", "passwd"))
+
+    async def test_an_id_that_is_none_never_becomes_a_path(self, backend):
+        with pytest.raises(InvalidArgument):
+            await backend.read_file(WorkspaceId("../.."), FileRoot.HOME, ("one",))
 
 
 def read_record(backend: ProcessBackend, workspace_id: WorkspaceId) -> workspace_directory.InstanceRecord:

@@ -11,6 +11,8 @@ from services.registry.workspace.facts import (
     HeartbeatMissed,
     HeartbeatReceived,
     HibernateRequested,
+    IdleCheckBegun,
+    IdleCheckEnded,
     InstanceExited,
     InstanceSkipped,
     InstanceStarted,
@@ -53,6 +55,8 @@ workspaces = st.builds(
     generation=st.integers(1, 5),
     provision_deadline=st.none() | moments,
     backend=st.sampled_from(["", "none", "process"]),
+    hibernation_idle_minutes=st.sampled_from([None, 0, 10]),
+    idle_check_at=st.none() | moments,
     backend_address=st.sampled_from(["", "http://127.0.0.1:1"]),
     url=st.sampled_from(["", "http://ada.example"]),
     has_card=st.booleans(),
@@ -123,6 +127,8 @@ FACTS_BY_TYPE = {
         generation=generations,
         reason=st.sampled_from([Reason.HIBERNATE_REQUESTED, Reason.IDLE]),
     ),
+    IdleCheckBegun: st.builds(IdleCheckBegun, at=at, generation=generations),
+    IdleCheckEnded: st.builds(IdleCheckEnded, at=at, generation=generations, worked_at=st.none() | moments),
     Removed: st.builds(Removed, at=at, generation=st.none()),
 }
 

@@ -1,8 +1,8 @@
 """Tells the reconciler what a backend does during a start, for people who wait for it.
 
 A backend calls `report` within `start`, in the event loop. Each report also extends the time that the step may take, so
-that a long download is not taken for a backend that hangs; `extend_start` does only that. There is no text: a kind says everything, so that nothing
-internal reaches the callers of the plane.
+that a long download is not taken for a backend that hangs; `extend_start` does only that. There is no text: a kind says
+everything, so that nothing internal reaches the callers of the plane.
 """
 
 from collections.abc import Callable, Iterator

@@ -297,6 +297,8 @@ def build_record(workspace: Workspace, adapter_module: str, command: Sequence[st
         ],
         agent_security=_build_security(workspace.agent_security),
         extension_headers=workspace.extension_headers,
+        hibernates_when_idle=workspace.hibernates_when_idle,
+        is_idle_checked=workspace.idle_check_at is not None,
     )
 
 

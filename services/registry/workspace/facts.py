@@ -166,6 +166,19 @@ class HibernateRequested(_BaseFact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdleCheckBegun(_BaseFact):
+    """The workspace seems to have been idle for long enough; the proxies are asked whether it has work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdleCheckEnded(_BaseFact):
+    """The workspace is not hibernated now, because it has work or a proxy did not answer."""
+
+    worked_at: datetime | None = None
+    """The work that is not known otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Removed(_BaseFact):
     """The workspace was removed."""
 
@@ -190,6 +203,8 @@ Fact = (
     | PauseRequested
     | ResumeRequested
     | HibernateRequested
+    | IdleCheckBegun
+    | IdleCheckEnded
     | Removed
 )
 

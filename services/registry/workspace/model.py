@@ -114,6 +114,8 @@ class Vitals:
     active_tasks: int = 0
     uptime_seconds: int = 0
     monthly_spend: int = 0
+    worked_at: datetime | None = None
+    """When the agent last reported active tasks, or came online."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +188,8 @@ class Workspace:
     """The status to which a hibernating workspace returns if its instance cannot be stopped."""
     wake_wanted: bool = False
     """Whether a hibernating workspace is to start again as soon as it is hibernated."""
+    idle_check_at: datetime | None = None
+    """Since when the proxies are asked whether it has work; they give it no messages meanwhile."""
 
     generation: int = 0
     """How often an instance was requested; 0 for never."""
@@ -240,6 +244,11 @@ class Workspace:
     def is_cancelled(self) -> bool:
         """Whether a caller cancelled its start: it stays stopped until a caller starts it again."""
         return self.status is Status.FAILED and self.status_reason is Reason.PROVISION_CANCELLED
+
+    @property
+    def hibernates_when_idle(self) -> bool:
+        """Whether its instance is stopped once it has had no work for some time."""
+        return bool(self.hibernation_idle_minutes) and not self.external and self.backend != NO_BACKEND
 
     @property
     def restartable(self) -> bool:

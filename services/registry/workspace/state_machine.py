@@ -13,6 +13,8 @@ from services.registry.workspace.facts import (
     HeartbeatMissed,
     HeartbeatReceived,
     HibernateRequested,
+    IdleCheckBegun,
+    IdleCheckEnded,
     InstanceExited,
     InstanceSkipped,
     InstanceStarted,
@@ -101,6 +103,10 @@ def next_state(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PL
             return _after_resume_requested(workspace, fact)
         case HibernateRequested():
             return _after_hibernate_requested(workspace, fact)
+        case IdleCheckBegun():
+            return _after_idle_check_begun(workspace, fact)
+        case IdleCheckEnded():
+            return _after_idle_check_ended(workspace, fact)
         case Removed():
             return _after_removed(workspace, fact)
         case _:
@@ -206,6 +212,20 @@ def _after_hibernate_requested(workspace: Workspace, fact: HibernateRequested) -
     )
 
 
+def _after_idle_check_begun(workspace: Workspace, fact: IdleCheckBegun) -> Workspace:
+    is_possible = workspace.status in ONLINE_STATUSES and workspace.hibernates_when_idle
+    if not is_possible or workspace.idle_check_at is not None:
+        return workspace
+    return replace(workspace, idle_check_at=fact.at)
+
+
+def _after_idle_check_ended(workspace: Workspace, fact: IdleCheckEnded) -> Workspace:
+    if workspace.idle_check_at is None:
+        return workspace
+    worked_at = fact.worked_at or workspace.vitals.worked_at
+    return replace(workspace, idle_check_at=None, vitals=replace(workspace.vitals, worked_at=worked_at))
+
+
 def _after_instance_stopped(workspace: Workspace, fact: InstanceStopped) -> Workspace:
     if workspace.status is not Status.HIBERNATING:
         return workspace
@@ -287,6 +307,7 @@ def _to_new_generation(workspace: Workspace, reason: Reason, at: datetime, limit
         provision_deadline=at + limit,
         instance_reference="",
         wake_wanted=False,
+        idle_check_at=None,
         **_NO_ADDRESS,
     )
 
@@ -329,12 +350,15 @@ def _to_status(
     if (workspace.status, workspace.status_reason) == (status, reason):
         return workspace
     changes.setdefault("status_detail", STATUS_DETAILS[reason])
+    if status in ONLINE_STATUSES and workspace.status not in ONLINE_STATUSES:
+        changes["vitals"] = replace(changes.get("vitals", workspace.vitals), worked_at=at)
     return replace(
         workspace,
         status=status,
         status_reason=reason,
         status_since=at if status is not workspace.status else workspace.status_since,
         provision_deadline=None,
+        idle_check_at=None,
         **changes,
     )
 

@@ -14,6 +14,8 @@ from services.registry.workspace.facts import (
     HeartbeatMissed,
     HeartbeatReceived,
     HibernateRequested,
+    IdleCheckBegun,
+    IdleCheckEnded,
     InstanceExited,
     InstanceSkipped,
     InstanceStarted,
@@ -144,6 +146,8 @@ FACTS = [
     PauseRequested(at=NOW),
     ResumeRequested(at=NOW, limit=LIMIT),
     *[HibernateRequested(at=NOW, reason=why) for why in (Reason.HIBERNATE_REQUESTED, Reason.IDLE)],
+    IdleCheckBegun(at=NOW),
+    IdleCheckEnded(at=NOW),
     Removed(at=NOW),
 ]
 
