@@ -62,4 +62,4 @@ class StartGate:
 
 
 def _ignore_turn(_: WorkspaceId) -> None:
-    """Nobody starts instances."""
+    """Do nothing: the gate is closed."""
