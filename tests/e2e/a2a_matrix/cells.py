@@ -9,6 +9,9 @@ from tests.waiting import eventually
 
 RIGHT = "ok"
 
+ENDS_EARLY = "ends early"
+"""The stream ended before its task was over."""
+
 ABSENT = "-"
 """The version of the client does not have the operation."""
 
@@ -108,7 +111,9 @@ async def _subscribe(client: Client) -> bool:
         states.append(read_seen(event).state)
         if len(states) == 1:
             await _cancel_open(client, task_id)
-    return states[-1] == "canceled"
+    if states[-1] != "canceled":
+        raise Refused(ENDS_EARLY)
+    return True
 
 
 async def _push(client: Client, *operations: str) -> bool:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.e2e.a2a_matrix.agents import AGENTS, OFFERS, POLL
-from tests.e2e.a2a_matrix.cells import ABSENT, OPERATIONS, RIGHT
+from tests.e2e.a2a_matrix.cells import ABSENT, ENDS_EARLY, OPERATIONS, RIGHT
 from tests.e2e.a2a_matrix.clients import CLIENTS, Client
 
 DOCUMENT = Path("docs/a2a.md")
@@ -13,6 +13,8 @@ BEGIN, END = "<!-- matrix -->\n", "<!-- end of matrix -->\n"
 OLD_SDK = "SDK 0.3.26"
 
 LEGACY_AGENTS = frozenset(name for name, (_, _, version) in OFFERS.items() if version == "0.3")
+
+FORGETFUL_AGENTS = frozenset({OLD_SDK, "Go 2.4", "Go 2.4 HTTP+JSON", "Go 0.3.15"})
 
 REASONS = {
     "-32001": "TASK_NOT_FOUND",
@@ -34,7 +36,23 @@ def _expect_cell(client: type[Client], agent: str, operation: str) -> str:
     code = _find_refusal(agent, operation)
     if code is None:
         return RIGHT
-    return REASONS[code] if client.name.startswith("HTTP+JSON") else code
+    return REASONS.get(code, code) if client.name.startswith("HTTP+JSON") else code
+
+
+def find_surprises(found: dict[str, str], agent: str, *, unnamed: str = "") -> dict[str, str]:
+    """
+    Return the cells of an official client that are not as they are to be.
+
+    Such a client tells an error by its code or by its reason. `unnamed` is how it tells one that is later than its own
+    version.
+    """
+    surprises = {}
+    for operation, cell in found.items():
+        code = _find_refusal(agent, operation) or RIGHT
+        expected = unnamed if unnamed and code == "-32009" else code
+        if cell not in {expected, REASONS.get(expected)}:
+            surprises[operation] = cell
+    return surprises
 
 
 def _find_refusal(agent: str, operation: str) -> str | None:
@@ -43,8 +61,10 @@ def _find_refusal(agent: str, operation: str) -> str | None:
         return "-32003" if operation.startswith("push") else "-32004" if operation == "card" else None
     if agent in LEGACY_AGENTS and operation == "list":
         return "-32004"  # 0.3 has no method for it
-    if agent == OLD_SDK and operation == "subscribe":
-        return "-32001"  # this server forgets whom it would tell as soon as a task waits for input
+    if agent in FORGETFUL_AGENTS and operation == "subscribe":
+        return "-32001"  # these servers forget whom they would tell as soon as a task waits for input
+    if agent.startswith("JS 0.3.14") and operation == "subscribe":
+        return ENDS_EARLY  # this server does the same, and ends the stream after the task
     if agent == "HTTP+JSON 0.3" and operation == "push delete":
         return "-32009"  # the official server of 0.3 refuses its clients alike
     return None

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.sdk_clients.processes import serve_program
 from tests.environments import create_environment
 
 HERE = Path(__file__).parent
@@ -23,13 +24,8 @@ async def converse(generation: str, card_url: str, text: str, bearer: str = "") 
 async def serve_official_agent() -> AsyncIterator[str]:
     """Run the agent of the SDK of 0.3 for the length of the block; yields its address."""
     python = await asyncio.to_thread(create_environment, HERE / "requirements_0_3.txt")
-    agent = await asyncio.create_subprocess_exec(python, HERE / "agent_0_3.py", stdout=asyncio.subprocess.PIPE)
-    assert agent.stdout is not None
-    try:
-        yield (await asyncio.wait_for(agent.stdout.readline(), 60)).decode().strip()
-    finally:
-        agent.kill()
-        await agent.wait()
+    async with serve_program(python, HERE / "agent_0_3.py") as url:
+        yield url
 
 
 async def run_client(generation: str, program: str, *arguments: str) -> dict[str, Any]:

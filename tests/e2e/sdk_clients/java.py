@@ -1,0 +1,40 @@
+"""A client program with the official Java SDK of A2A 0.3. The index of Maven has no release of its 1.0."""
+
+import asyncio
+import hashlib
+import subprocess
+from pathlib import Path
+
+from tests.e2e.sdk_clients.processes import read_cells
+from tests.environments import CACHE, create_folder
+
+HERE = Path(__file__).parent / "java"
+
+SOURCES = ("pom.xml", "Operations.java", "Main.java")
+
+BINDINGS = ("JSONRPC", "HTTP+JSON")
+
+
+async def run_clients(binding: str, agents: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Have the client try every operation with each agent; return what came of it."""
+    home = await asyncio.to_thread(build_program)
+    names = [word for agent in agents.items() for word in agent]
+    return await read_cells(
+        "java", "-XX:TieredStopAtLevel=1", "-cp", f"{home}/classes:{home}/lib/*", "Main", binding, *names
+    )
+
+
+def build_program() -> Path:
+    """Return the folder of the program and its packages; fetch and compile them if they are missing."""
+    digest = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in SOURCES)).hexdigest()[:16]
+    home = CACHE / f"java-{digest}"
+    create_folder(home, _build)
+    return home
+
+
+def _build(new: Path) -> None:
+    new.mkdir()
+    fetch = ["mvn", "--batch-mode", "--quiet", "--file", HERE / "pom.xml", "dependency:copy-dependencies"]
+    subprocess.run([*fetch, f"-DoutputDirectory={new / 'lib'}", "-DincludeScope=runtime"], cwd=new, check=True)
+    sources = [HERE / name for name in SOURCES if name.endswith(".java")]
+    subprocess.run(["javac", "-d", new / "classes", "-cp", f"{new / 'lib'}/*", *sources], check=True)
