@@ -14,6 +14,9 @@ SOURCES = ("pom.xml", "Operations.java", "Main.java")
 
 BINDINGS = ("JSONRPC", "HTTP+JSON")
 
+UNNAMED_ERROR = "broken: io.a2a.spec.A2AClientException: "
+"""How a cell begins in which the client read the text of an error, but no code."""
+
 
 async def run_clients(binding: str, agents: dict[str, str]) -> dict[str, dict[str, str]]:
     """Have the client try every operation with each agent; return what came of it."""

@@ -12,7 +12,7 @@ async def read_cells(*command: str | Path) -> dict[str, dict[str, str]]:
     client = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    printed, complaint = await asyncio.wait_for(client.communicate(), 120)
+    printed, complaint = await asyncio.wait_for(client.communicate(), 240)
     assert client.returncode == 0, complaint.decode()
     found: dict[str, dict[str, str]] = json.loads(printed)
     return found
