@@ -7,6 +7,9 @@ ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 VALUE = "type.googleapis.com/google.protobuf.Value"
 DOMAIN = "a2a-protocol.org"
 
+DETAILS = "details"
+"""The member of an error of 0.3 that has the typed details of an error of 1.0."""
+
 
 def convert_error(error: object, dialect: Dialect) -> object:
     """Return an error in the form of a dialect; its code stays."""
@@ -20,6 +23,8 @@ def upgrade_error(error: JsonObject) -> JsonObject:
     data = error.get("data")
     if _list_typed(data):
         return error
+    if isinstance(data, dict) and data.keys() == {DETAILS} and _list_typed(data[DETAILS]):
+        return {**error, "data": data[DETAILS]}
     details = _build_details(error.get("code"))
     if data is not None:
         details.append({"@type": VALUE, "value": data})
@@ -28,11 +33,17 @@ def upgrade_error(error: JsonObject) -> JsonObject:
 
 
 def downgrade_error(error: JsonObject) -> JsonObject:
-    """Return an error of 0.3, without the details that `upgrade_error` adds."""
+    """
+    Return an error of 0.3, without the details that `upgrade_error` adds.
+
+    Other details are a member of an object, because clients of 0.3 in Go and JavaScript read no array.
+    """
     details = _list_typed(error.get("data"))
-    added = _build_details(error.get("code"))
-    if not details or [_drop_empty_metadata(detail) for detail in details[: len(added)]] != added:
+    if not details:
         return error
+    added = _build_details(error.get("code"))
+    if [_drop_empty_metadata(detail) for detail in details[: len(added)]] != added:
+        return {**error, "data": {DETAILS: details}}
     downgraded = {name: value for name, value in error.items() if name != "data"}
     match details[len(added) :]:
         case []:
@@ -40,7 +51,7 @@ def downgrade_error(error: JsonObject) -> JsonObject:
         case [{"@type": type_, "value": value, **others}] if type_ == VALUE and not others:
             return {**downgraded, "data": value}
         case _:
-            return error
+            return {**downgraded, "data": {DETAILS: details}}
 
 
 def build_error(failure: ConversionFailed, dialect: Dialect) -> JsonObject:

@@ -35,7 +35,7 @@ def _upgrade_request(
     asked = Operation.LIST_PUSH_CONFIGS if takes_first else operation
     upgraded = _fill_message_id(upgrade_params(params, asked), operation, entropy)
     return ConvertedRequest(
-        _replace(request, get_method_name(asked, Dialect.CURRENT), upgraded),
+        {**request, "method": get_method_name(asked, Dialect.CURRENT), "params": upgraded},
         AnswerConversion(operation=operation, caller=caller, takes_first_config=takes_first),
     )
 
@@ -44,8 +44,11 @@ def _downgrade_request(
     request: JsonObject, params: JsonObject, operation: Operation, caller: Dialect, entropy: bytes
 ) -> ConvertedRequest:
     downgraded = _fill_message_id(downgrade_params(params, operation), operation, entropy)
+    converted = {**request, "method": get_method_name(operation, Dialect.LEGACY)}
+    if downgraded or request.get("params") is not None:  # a request of 0.3 may be without
+        converted["params"] = downgraded
     return ConvertedRequest(
-        _replace(request, get_method_name(operation, Dialect.LEGACY), downgraded),
+        converted,
         AnswerConversion(operation=operation, caller=caller, drops_history=asks_for_no_history(params)),
     )
 
@@ -57,14 +60,6 @@ def _get_params(request: JsonObject) -> JsonObject:
     if not isinstance(params, dict):
         raise ConversionFailed(INVALID_PARAMS, "invalid params: params must be a JSON object")
     return params
-
-
-def _replace(request: JsonObject, method: str, params: JsonObject) -> JsonObject:
-    """Return the request with another method and params. Only a request without params may stay without."""
-    replaced = {**request, "method": method}
-    if params or request.get("params") is not None:
-        replaced["params"] = params
-    return replaced
 
 
 def _fill_message_id(params: JsonObject, operation: Operation, entropy: bytes) -> JsonObject:

@@ -19,7 +19,7 @@ import pytest
 from tests import databases
 from tests.clocks import StillClock
 
-pytest_plugins = ["tests.docker_engine", "tests.nginx_binary"]
+pytest_plugins = ["tests.docker_engine", "tests.nginx_binary", "tests.java_toolchain"]
 
 # The duration of an example depends on the load of the machine, so it has no deadline.
 hypothesis.settings.register_profile("molecule", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from molecule_a2a.answers import convert_result
 from molecule_a2a.error_objects import build_error
 from molecule_a2a.errors import INVALID_AGENT_RESPONSE, ConversionFailed
-from molecule_a2a.model import AnswerConversion, Dialect, Operation
+from molecule_a2a.model import AnswerConversion, Dialect, JsonObject, Operation
 from molecule_a2a.rest.error_bodies import build_value_detail, render_error, render_status
 from molecule_a2a.rest.model import MIN_ERROR_STATUS, HttpAnswer, Target
 from molecule_a2a.rest.proto_results import render_result
@@ -48,9 +48,14 @@ def _render_answer(answer: object, http: int, target: Target, context_id: str = 
         return render_error(answer["error"], target.dialect, http=http)
     if is_receipt(answer):
         answer = {"result": build_submitted_task(answer, target.operation, context_id)}
-    if "result" not in answer:
+    if "result" not in answer and not _leaves_out_null(answer, http, target):
         return _render_other(answer, http, target)
-    return HttpAnswer(HTTPStatus.OK, render_current_result(answer["result"], target))
+    return HttpAnswer(HTTPStatus.OK, render_current_result(answer.get("result"), target))
+
+
+def _leaves_out_null(answer: JsonObject, http: int, target: Target) -> bool:
+    """Whether an answer says that a config is deleted, though it leaves out the result, as servers in Go do."""
+    return target.operation is Operation.DELETE_PUSH_CONFIG and "jsonrpc" in answer and http < MIN_ERROR_STATUS
 
 
 def _render_other(answer: object, http: int, target: Target) -> HttpAnswer:

@@ -47,21 +47,27 @@ def test_the_details_are_those_of_the_sdk(type_):
 
 
 @pytest.mark.parametrize(
-    "data",
+    "details",
     [
-        [{**INFO, "metadata": {"id": "T"}}],
+        [{**INFO, "metadata": {"timestamp": "2026-01-01T00:00:00Z"}}],
         [INFO, {"@type": VALUE, "value": 1, "more": 2}],
         [INFO, {"@type": "other", "value": 1}],
         [INFO, {"@type": VALUE}],
         [INFO, INFO],
         [{"@type": VALUE, "value": 1}],
         [{**INFO, "reason": "OTHER"}],
-        [INFO, "text"],
-        [],
-        "text",
     ],
 )
-def test_other_details_go_to_the_old_dialect_as_they_are(data):
+def test_other_details_are_a_member_of_the_data_in_the_old_dialect(details):
+    current = {"code": -32001, "message": "m", "data": details}
+    legacy = {"code": -32001, "message": "m", "data": {"details": details}}
+
+    assert downgrade_error(current) == legacy
+    assert upgrade_error(legacy) == current
+
+
+@pytest.mark.parametrize("data", [[INFO, "text"], [], "text", {"details": [INFO]}])
+def test_data_without_types_goes_to_the_old_dialect_as_it_is(data):
     error = {"code": -32001, "message": "m", "data": data}
     assert downgrade_error(error) == error
 

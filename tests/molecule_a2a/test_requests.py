@@ -270,8 +270,16 @@ def test_a_config_without_a_name_is_the_first_of_all(params):
     )
 
 
+def test_a_request_of_the_new_form_always_has_params():
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "agent/getAuthenticatedExtendedCard"}
+
+    converted = convert_request(asked, caller=LEGACY, agent=CURRENT, entropy=bytes(16)).request
+
+    assert converted == {**asked, "method": "GetExtendedAgentCard", "params": {}}
+
+
 @pytest.mark.parametrize("params", [None, {}])
-def test_params_that_are_absent_stay_absent(params):
+def test_params_that_are_absent_stay_absent_in_the_old_form(params):
     request = {"method": "GetExtendedAgentCard"} if params is None else {"method": "GetExtendedAgentCard", "params": {}}
     converted = convert_request(request, caller=CURRENT, agent=LEGACY, entropy=ENTROPY)
     assert converted.request == {**request, "method": "agent/getAuthenticatedExtendedCard"}

@@ -10,10 +10,17 @@ from tests.waiting import eventually
 
 RIGHT = "ok"
 
+ENDS_EARLY = "ends early"
+"""The stream ended before its task was over."""
+
 ABSENT = "-"
 """The version of the client does not have the operation."""
 
 NOT_CANCELABLE = frozenset({"-32002", "TASK_NOT_CANCELABLE"})
+
+AGENTS_AT_ONCE = 8
+
+OPERATION_SECONDS = 60
 
 OPERATIONS = (
     *("send", "stream", "get", "list", "subscribe", "cancel"),
@@ -32,7 +39,18 @@ class Habits:
     """It answers a cancellation with the task as it is, which ends once the agent is told to release it."""
 
 
-async def try_all(client: Client, habits: Habits = Habits()) -> dict[str, str]:
+async def try_agents(clients: dict[str, Client], habits: dict[str, Habits]) -> dict[str, dict[str, str]]:
+    """Return the outcomes of the operations by the names of the agents; a few agents are tried at once."""
+    turns = asyncio.Semaphore(AGENTS_AT_ONCE)
+
+    async def take_turn(agent: str) -> dict[str, str]:
+        async with turns:
+            return await try_all(clients[agent], habits.get(agent, Habits()))
+
+    return dict(zip(clients, await asyncio.gather(*map(take_turn, clients)), strict=True))
+
+
+async def try_all(client: Client, habits: Habits) -> dict[str, str]:
     """Return `ok`, the code of the refusal, or what is wrong, for each operation."""
     trial = _Trial(client, habits)
     attempts: dict[str, Callable[[], Awaitable[bool]]] = {
@@ -54,7 +72,7 @@ async def try_all(client: Client, habits: Habits = Habits()) -> dict[str, str]:
             found[operation] = ABSENT
             continue
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(OPERATION_SECONDS):
                 found[operation] = RIGHT if await attempts[operation]() else "wrong"
         except Refused as refused:
             found[operation] = str(refused.code)
@@ -105,7 +123,9 @@ class _Trial:
             states.append(read_seen(event).state)
             if len(states) == 1:
                 await self._end(task_id)
-        return states[-1] == ("completed" if self._habits.ignores_cancel else "canceled")
+        if states[-1] != ("completed" if self._habits.ignores_cancel else "canceled"):
+            raise Refused(ENDS_EARLY)
+        return True
 
     async def push(self, *operations: str) -> bool:
         """Set a config for a task that is not over; read or delete it afterwards."""

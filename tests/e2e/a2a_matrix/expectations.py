@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.a2a_matrix.agents import AGENTS, OFFERS, POLL
-from tests.e2e.a2a_matrix.cells import ABSENT, OPERATIONS, RIGHT
+from tests.e2e.a2a_matrix.cells import ABSENT, ENDS_EARLY, OPERATIONS, RIGHT
 from tests.e2e.a2a_matrix.clients import HTTP_CLIENTS, Client
 from tests.e2e.a2a_matrix.framework_agents import GOOGLE_ADK, MICROSOFT, PYDANTIC_AI
 from tests.e2e.a2a_matrix.grpc_client import GrpcClient
@@ -35,7 +35,11 @@ CRASH = "HTTP 500"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Operations that agents refuse every client, alone as through the plane, with the reason for the reader."""
+    """
+    Operations that agents refuse every client, alone as through the plane.
+
+    `code` is that of JSON-RPC, or says in words what goes wrong; `reason` is for the reader.
+    """
 
     agents: frozenset[str]
     operations: tuple[str, ...]
@@ -46,10 +50,16 @@ class Refusal:
 REFUSALS = (
     Refusal(LEGACY_AGENTS, ("list",), "-32004", "0.3 has no method for it."),
     Refusal(
-        frozenset({OLD_SDK}),
+        frozenset({OLD_SDK, "Go 2.4", "Go 2.4 HTTP+JSON", "Go 0.3.15"}),
         ("subscribe",),
         "-32001",
         "The server forgets the subscribers of a task as soon as the task waits for input.",
+    ),
+    Refusal(
+        frozenset({"JS 0.3.14", "JS 0.3.14 HTTP+JSON"}),
+        ("subscribe",),
+        ENDS_EARLY,
+        "The server does the same: the stream has the task as its only event.",
     ),
     Refusal(
         frozenset({"HTTP+JSON 0.3"}),
@@ -76,6 +86,22 @@ REFUSALS = (
 def expect(client: type[Client], agent: str) -> dict[str, str]:
     """Return what is to come of each operation."""
     return {operation: _expect_cell(client, agent, operation) for operation in OPERATIONS}
+
+
+def find_surprises(found: dict[str, str], agent: str, *, unnamed: str = "") -> dict[str, str]:
+    """
+    Return the cells of an official client that are not as they are to be.
+
+    Such a client tells an error by its code or by its reason. `unnamed` is how it tells one that is later than its own
+    version.
+    """
+    surprises = {}
+    for operation, cell in found.items():
+        code = _find_refusal(agent, operation) or RIGHT
+        expected = unnamed if unnamed and code == "-32009" else code
+        if cell not in {expected, REASONS.get(expected)}:
+            surprises[operation] = cell
+    return surprises
 
 
 def _expect_cell(client: type[Client], agent: str, operation: str) -> str:

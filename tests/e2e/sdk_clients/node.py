@@ -6,54 +6,53 @@ import json
 import re
 import shutil
 import subprocess
-import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-from tests.environments import CACHE, create_environment
+from tests.e2e.sdk_clients.processes import Cells, read_json, serve_program
+from tests.environments import CACHE, create_environment, create_folder
 
 HERE = Path(__file__).parent / "js"
 
-VERSIONS = ("0.3", "1.3")
+CLIENTS = (("0.3", "JSONRPC"), ("0.3", "HTTP+JSON"), ("1.3", "JSONRPC"), ("1.3", "HTTP+JSON"))
+"""The version and the binding of each client."""
 
 MIN_MAJOR = 20
 """The oldest Node.js that the SDK of 1.3 runs on. On a machine without one it is installed from the package index."""
 
 
-async def run_clients(version: str, agents: dict[str, str]) -> dict[str, dict[str, str]]:
+async def run_clients(version: str, binding: str, agents: dict[str, str]) -> Cells:
     """Have the client of a version try every operation with each agent; return what came of it."""
     home = await asyncio.to_thread(create_node_environment)
-    client = await asyncio.create_subprocess_exec(
-        *(await asyncio.to_thread(find_node), home / "client.mjs", version, json.dumps(agents)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    printed, complaint = await asyncio.wait_for(client.communicate(), 60)
-    assert client.returncode == 0, complaint.decode()
-    found: dict[str, Any] = json.loads(printed)
+    node = await asyncio.to_thread(find_node)
+    found: Cells = await read_json(node, home / "client.mjs", version, binding, json.dumps(agents))
     return found
 
 
+@asynccontextmanager
+async def serve_agent(version: str) -> AsyncIterator[str]:
+    """Run the agent of a version for the length of the block; yields its address."""
+    home = await asyncio.to_thread(create_node_environment)
+    async with serve_program(await asyncio.to_thread(find_node), home / "agent.mjs", version) as url:
+        yield url
+
+
 def create_node_environment() -> Path:
-    """Return a folder with the client and its packages; install them if they are missing."""
-    names = ("package.json", "package-lock.json", "client.mjs")
+    """Return a folder with the programs and their packages; install them if they are missing."""
+    names = ("package.json", "package-lock.json", "client.mjs", "agent.mjs")
     digest = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in names)).hexdigest()[:16]
     home = CACHE / f"node-{digest}"
-    if not home.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE) as workshop:
-            new = Path(workshop) / "node"
-            new.mkdir()
-            for name in names:
-                shutil.copy(HERE / name, new / name)
-            command = [*find_npm(), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-            subprocess.run(command, cwd=new, check=True, stdout=subprocess.DEVNULL)
-            try:
-                new.replace(home)
-            except OSError:
-                if not home.exists():
-                    raise
+    create_folder(home, lambda new: _install_packages(new, names))
     return home
+
+
+def _install_packages(new: Path, names: tuple[str, ...]) -> None:
+    new.mkdir()
+    for name in names:
+        shutil.copy(HERE / name, new / name)
+    command = [*find_npm(), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    subprocess.run(command, cwd=new, check=True, stdout=subprocess.DEVNULL)
 
 
 def find_node() -> str:

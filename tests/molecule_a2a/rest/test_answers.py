@@ -133,6 +133,15 @@ def test_a_result_is_the_body():
     assert answer(respond(None), operation=Operation.DELETE_PUSH_CONFIG) == HttpAnswer(200, {})
 
 
+def test_a_deletion_may_leave_out_its_result():
+    silent = {"jsonrpc": "2.0", "id": "r"}
+    for dialect in (LEGACY, CURRENT):
+        assert answer(silent, operation=Operation.DELETE_PUSH_CONFIG, dialect=dialect) == HttpAnswer(200, {})
+    assert answer(silent, operation=Operation.DELETE_PUSH_CONFIG, http=502).status == 502
+    assert answer({}, operation=Operation.DELETE_PUSH_CONFIG).status == 500
+    assert answer(silent, operation=Operation.GET_PUSH_CONFIG).status == 500
+
+
 def test_a_result_has_the_form_of_the_old_version():
     task = {"id": "T", "status": {"state": "TASK_STATE_CANCELED"}}
     proto = {"id": "T", "contextId": "", "status": {"state": "TASK_STATE_CANCELLED"}}

@@ -1,0 +1,122 @@
+"""The official clients and curl with every kind of agent, which they find by its card, through a whole plane."""
+
+import grpc
+import pytest
+import pytest_asyncio
+from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
+from a2a.types import a2a_pb2 as pb
+from google.protobuf.json_format import MessageToDict
+
+from tests.e2e.a2a_matrix.agents import OFFERS
+from tests.e2e.a2a_matrix.card_agents import GRPC
+from tests.e2e.a2a_matrix.cells import RIGHT
+from tests.e2e.a2a_matrix.clients import read_seen
+from tests.e2e.a2a_matrix.curl_client import CurlClient
+from tests.e2e.a2a_matrix.expectations import find_surprises
+from tests.e2e.a2a_matrix.framework_agents import GOOGLE_ADK, PYDANTIC_AI
+from tests.e2e.a2a_matrix.matrix import PUSHED, run_matrix
+from tests.e2e.sdk_clients import golang, java, node
+from tests.e2e.sdk_clients.environments import GENERATIONS, converse_with_all
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def matrix(database_url):
+    async with run_matrix(database_url) as matrix:
+        yield matrix
+
+
+@pytest.fixture(scope="module")
+def bases(matrix):
+    return {agent: matrix.get_base(agent) for agent in OFFERS}
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(("version", "binding"), node.CLIENTS)
+async def test_the_official_javascript_clients_reach_every_agent_by_its_card(bases, version, binding):
+    found = await node.run_clients(version, binding, bases)
+
+    for agent in OFFERS:
+        assert find_surprises(found[agent], agent) == {}, agent
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(("version", "binding"), golang.CLIENTS)
+async def test_the_official_go_clients_reach_every_agent_by_its_card(bases, version, binding):
+    found = await golang.run_clients(version, binding, bases)
+
+    for agent in OFFERS:
+        assert find_surprises(found[agent], agent, unnamed=golang.UNNAMED[version]) == {}, agent
+
+
+@pytest.mark.java
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("binding", java.BINDINGS)
+async def test_the_official_java_clients_reach_every_agent_by_its_card(bases, binding):
+    found = await java.run_clients(binding, bases)
+
+    for agent in OFFERS:
+        surprises = find_surprises(found[agent], agent)
+        if binding == "HTTP+JSON":  # this client tells no code of an error of HTTP+JSON
+            refused = {name for name in surprises if find_surprises({name: RIGHT}, agent)}
+            assert all(surprises.pop(name).startswith(java.UNNAMED_ERROR) for name in refused), found[agent]
+        assert surprises == {}, agent
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_the_official_python_clients_reach_every_agent_by_its_card(matrix, generation):
+    urls = [f"{matrix.get_base(agent)}/.well-known/agent-card.json" for agent in PUSHED]
+
+    found = dict(zip(PUSHED, await converse_with_all(generation, urls, "hello"), strict=True))
+
+    pydantic_ai = found.pop(PYDANTIC_AI)
+    if generation == "1_0":  # it cannot read the agent's times
+        card_url = f"{matrix.agents[PYDANTIC_AI].url}.well-known/agent-card.json"
+        alone = await converse_with_all("1_0", [card_url], "hello")
+        assert [pydantic_ai] == alone
+        assert "timestamp" in pydantic_ai["failure"]
+    else:
+        assert (pydantic_ai["plain_state"], pydantic_ai["streamed"]) == ("submitted", "hello")
+    assert {name: (seen.get("plain"), seen.get("streamed")) for name, seen in found.items()} == dict.fromkeys(
+        found, ("hello", "hello")
+    )
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_official_python_client_reaches_every_agent_by_grpc(matrix):
+    config = ClientConfig(
+        streaming=True, supported_protocol_bindings=["GRPC"], grpc_channel_factory=grpc.aio.insecure_channel
+    )
+    found = {}
+    for agent in PUSHED:
+        card = await A2ACardResolver(matrix.plane.http, matrix.get_base(agent)).get_agent_card()
+        message = pb.Message(message_id="m", role=pb.ROLE_USER, parts=[pb.Part(text="hello")])
+        async with ClientFactory(config).create(card) as client:
+            answers = client.send_message(pb.SendMessageRequest(message=message))
+            events = [read_seen(MessageToDict(event)) async for event in answers]
+        found[agent] = ("hello" in {event.text for event in events}, events[-1].state)
+
+    assert found == dict.fromkeys(PUSHED, (True, "completed"))
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("agent", ["JSON-RPC 1.0", GRPC, GOOGLE_ADK])
+async def test_curl_alone_does_what_the_document_shows(matrix, agent):
+    client = CurlClient(matrix.plane.url, matrix.agents[agent].workspace_id)
+
+    sent = read_seen(await client.read("Send a message"))
+    events = [read_seen(event) for event in await client.read_events("Stream the answer")]
+    client.variables["TASK"] = read_seen(await client.read("Send a message", "wait")).task_id
+    read = read_seen(await client.read("Read a task"))
+    listed = await client.read("List your tasks")
+    canceled = read_seen(await client.read("Cancel a task"))
+
+    assert (sent.state, sent.text) == ("completed", "hello")
+    assert ("hello" in {event.text for event in events}, events[-1].state) == (True, "completed")
+    assert (read.task_id, read.state) == (client.variables["TASK"], "input-required")
+    assert client.variables["TASK"] in {task["id"] for task in listed["tasks"]}
+    assert canceled.state == "canceled"
+    by_rpc, by_rest = await client.read_first_examples()
+    assert read_seen(by_rpc["result"]).text == read_seen(by_rest).text == "hello"
