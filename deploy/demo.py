@@ -15,6 +15,9 @@ ORG_TEMPLATE = "demo"
 ONLINE_TIMEOUT_SECONDS = 30.0
 """Time after which the start continues although the team is not online; its agents may still be booting."""
 
+STOPPED_STATUSES = frozenset({"failed", "paused", "hibernating", "hibernated"})
+"""Statuses of members that the start does not wait for: they do not come online by themselves, or not soon."""
+
 POLL_INTERVAL_SECONDS = 0.05
 
 IMPORT_TIMEOUT_SECONDS = 60.0
@@ -41,7 +44,7 @@ async def find_existing_members(plane: httpx.AsyncClient, team: dict[str, str]) 
 
 
 async def wait_until_online(plane: httpx.AsyncClient, ids: frozenset[str]) -> bool:
-    """Wait until all members are online; return whether that happened in time.
+    """Wait until all members are online that are not stopped; return whether that happened in time, and none failed.
 
     After a restart the registry still has the status from before, so each agent must accept connections, too.
     """
@@ -49,8 +52,9 @@ async def wait_until_online(plane: httpx.AsyncClient, ids: frozenset[str]) -> bo
     deadline = loop.time() + ONLINE_TIMEOUT_SECONDS
     while loop.time() < deadline:
         members = [workspace for workspace in await _list_workspaces(plane) if workspace["id"] in ids]
-        if all([member["status"] == "online" and await _is_listening(member.get("url") or "") for member in members]):
-            return True
+        running = [member for member in members if member["status"] not in STOPPED_STATUSES]
+        if all([member["status"] == "online" and await _is_listening(member.get("url") or "") for member in running]):
+            return all(member["status"] != "failed" for member in members)
         await asyncio.sleep(POLL_INTERVAL_SECONDS)
     return False
 

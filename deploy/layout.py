@@ -185,7 +185,7 @@ def create_private_directory(directory: Path, *, owner: int) -> None:
         message = f"the socket directory {directory} cannot be made: {error.strerror}; set TMPDIR to another directory"
         raise StartError(message) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.getuid(), owner):
-        message = f"the socket directory {directory} belongs to somebody else: remove it, or set TMPDIR"
+        message = f"the socket directory {directory} belongs to another user: remove it, or set TMPDIR"
         raise StartError(message)
     directory.chmod(PRIVATE_MODE)
     os.chown(directory, owner, -1)

@@ -201,7 +201,7 @@ def _initialise(postgres: Postgres) -> None:
 
 
 def _require_passwords(postgres: Postgres) -> None:
-    """Let nobody connect without a password; set the superuser's if the key file was not made for this server.
+    """Require a password for every connection; set the superuser's if the key file was not made for this server.
 
     Earlier releases trusted every process that could reach the socket. The first line of the access rules names the
     password, so that a home that was restored with another key file is found.

@@ -43,21 +43,27 @@ def main() -> int:
     with closing(Terminal.for_stdout()) as terminal:
         console = Console(file=cast("IO[str]", terminal), highlight=False)
         progress = Progress(console, is_plain=not terminal.can_show(CHECK_MARK + COLUMN_LINE))
-        try:
-            settings = load_up_settings()
-            require_safe_settings(settings)
-            for line in find_misspelt_settings(copy_environment()):
-                _print_error(line)
-            asyncio.run(run_until_stopped(settings, progress))
-        except StartError as error:
-            _print_error(str(error))
-            return 1
-        except OSError as error:  # a full disk, or a directory that was closed to this user meanwhile
-            _print_error(f"{error.filename or 'the plane'} cannot be used: {error.strerror or error}")
-            return 1
-        except KeyboardInterrupt:
-            return 0
-    return 0
+        problem = _run(progress)
+    if problem:  # printed once the terminal has everything else, such as the end of an animation
+        _print_error(problem)
+    return 1 if problem else 0
+
+
+def _run(progress: Progress) -> str:
+    """Run the plane until it is stopped on request; return what prevented or ended it otherwise."""
+    try:
+        settings = load_up_settings()
+        require_safe_settings(settings)
+        for line in find_misspelt_settings(copy_environment()):
+            _print_error(line)
+        asyncio.run(run_until_stopped(settings, progress))
+    except StartError as error:
+        return str(error)
+    except OSError as error:  # a full disk, or a directory that was closed to this user meanwhile
+        return f"{error.filename or 'the plane'} cannot be used: {error.strerror or error}"
+    except KeyboardInterrupt:
+        return ""
+    return ""
 
 
 def _print_error(line: str) -> None:

@@ -12,7 +12,7 @@ from molecule_cli.errors import CliError
 if TYPE_CHECKING:
     from molecule_cli.plane_client import PlaneClient
 
-HEADINGS = ("PLACE", "AT", "ACTOR", "ACTION", "DONE TO", "DETAILS")
+HEADINGS = ("PLACE", "AT", "ACTOR", "ACTION", "TARGET", "DETAILS")
 
 FAULTS = {
     "record_missing": "it was removed from the database",

@@ -34,7 +34,7 @@ def events(
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         workspace_id = workspaces.find_workspace(plane, workspace) if workspace else ""
-        names = {} if workspace else {one["id"]: one["name"] for one in workspaces.list_workspaces(plane)}
+        names = {workspace_id: workspace} if workspace else workspaces.read_names(plane)
         past = list(reversed(plane.request("GET", f"/events/{workspace_id}".rstrip("/"), query={"limit": limit})))
         for event in past:
             _print_event(event, names, as_json=as_json)

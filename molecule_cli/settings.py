@@ -33,8 +33,12 @@ class CliSettings(EnvironmentSettings):
     def url(self) -> str:
         """The gateway's address, without a final slash.
 
-        Raises `CliError` if only MOLECULE_HOME is set and no plane runs there: another plane may use the default port.
+        Raises `CliError` if MOLECULE_URL is no URL of HTTP, or if only MOLECULE_HOME is set and no plane runs there:
+        another plane may use the default port.
         """
+        if self.molecule_url and not self.molecule_url.startswith(("http://", "https://")):
+            message = f"MOLECULE_URL must begin with http:// or https://, such as http://127.0.0.1:{DEFAULT_PORT}"
+            raise CliError(message)
         if self.molecule_url or self.port:
             return (self.molecule_url or f"http://127.0.0.1:{self.port}").rstrip("/")
         if found := _find_running_plane(self.molecule_home):

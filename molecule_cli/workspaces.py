@@ -33,12 +33,15 @@ def find_workspace(plane: "PlaneClient", name_or_id: str) -> str:
     """Return the id of a workspace. An id is not looked up, because the caller may not be allowed to list it."""
     if _is_id(name_or_id):
         return name_or_id.lower()
-    named = [str(one["id"]) for one in _search(plane, name_or_id) if one["name"] == name_or_id]
+    found = [(str(one["name"]), str(one["id"])) for one in _search(plane, name_or_id)]
+    named = [id_ for name, id_ in found if name == name_or_id]
     match named:
         case [only]:
             return only
         case []:
-            message = f"no workspace is called {name_or_id}: molecule status lists them"
+            similar = [name for name, _ in found if name.lower() == name_or_id.lower()]
+            question = f"did you mean {similar[0]}? " if similar else ""
+            message = f"no workspace is called {name_or_id}: {question}molecule status lists them"
             raise CliError(message)
         case _:
             message = f"{len(named)} workspaces are called {name_or_id}; use an id: {', '.join(named)}"

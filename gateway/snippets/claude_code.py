@@ -1,8 +1,8 @@
 """A channel of Claude Code: the session fills a workspace of a Molecule plane.
 
 Claude Code starts it and speaks MCP with it, a line of JSON each way. It registers the workspace and keeps it online,
-tells the session of every message that comes in, and lends it a tool to send messages. What it needs to know stands in
-`.env` beside this file, and in `position` up to which message the session was told.
+passes every message that comes in to the session, and offers it a tool to send messages. Its settings are in `.env`
+beside this file; `position` holds the last message that the session has received.
 """
 
 import json

@@ -133,12 +133,12 @@ def test_socket_directory_of_another_user_is_refused(tmp_path):
     directory.mkdir()
     os.chown(directory, 65534, 65534)
 
-    with pytest.raises(StartError, match="belongs to somebody else"):
+    with pytest.raises(StartError, match="belongs to another user"):
         create_private_directory(directory, owner=os.getuid())
 
 
 def test_link_in_place_of_the_socket_directory_is_refused(tmp_path):
     (tmp_path / "sockets").symlink_to(tmp_path)
 
-    with pytest.raises(StartError, match="belongs to somebody else"):
+    with pytest.raises(StartError, match="belongs to another user"):
         create_private_directory(tmp_path / "sockets", owner=os.getuid())

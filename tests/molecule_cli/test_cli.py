@@ -109,6 +109,12 @@ def test_the_error_for_an_unknown_name_names_the_command_that_lists_names(url):
     )
 
 
+def test_the_error_for_a_name_in_another_case_asks_for_the_right_one(url):
+    assert error_line(molecule("send", "Lead", "hello", MOLECULE_URL=url)) == (
+        "no workspace is called Lead: did you mean lead? molecule status lists them"
+    )
+
+
 def test_the_error_for_an_ambiguous_name_asks_for_an_id(url):
     assert error_line(molecule("send", "writer", "hello", MOLECULE_URL=url)) == (
         f"2 workspaces are called writer; use an id: {WRITER}, {TWIN}"
@@ -179,6 +185,12 @@ def test_an_invalid_url_is_reported_in_one_line(wrong):
     error_line(molecule("status", MOLECULE_URL=wrong))
 
 
+def test_the_error_for_a_url_without_scheme_shows_how_one_looks():
+    assert error_line(molecule("status", MOLECULE_URL="plane.example:8080")) == (
+        "MOLECULE_URL must begin with http:// or https://, such as http://127.0.0.1:8080"
+    )
+
+
 def test_status_prints_the_tree_with_reasons(plane, url):
     plane.checks["auth"]["status"] = "fail"
 
@@ -216,7 +228,7 @@ def test_migrate_requires_a_database_url():
     [
         ("PORT", "eighty", "PORT: Input should be a valid integer"),
         ("PORT", "70000", "PORT: Input should be less than or equal to 65535"),
-        ("BACKEND", "docker", "BACKEND: Input should be 'process', 'none' or 'fake'"),
+        ("BACKEND", "podman", "BACKEND: Input should be 'process', 'docker', 'none' or 'fake'"),
         ("DEMO", "perhaps", "DEMO: Input should be a valid boolean"),
         ("DATABASE_URL", "mysql://u:hunter2@h/d", "DATABASE_URL must begin with postgresql://"),
         ("MOLECULE_ENV", "staging", 'MOLECULE_ENV must be "production" or "development" (got "staging")'),

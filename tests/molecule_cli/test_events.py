@@ -108,6 +108,12 @@ def test_past_events_are_printed_one_a_line_the_oldest_first(url):
     ]
 
 
+def test_the_events_of_one_workspace_show_its_name(url):
+    result = molecule("events", "lead", MOLECULE_URL=url)
+
+    assert {text.split()[3] for text in result.stdout.splitlines()} == {"lead"}
+
+
 @pytest.mark.covers("TXT-06")
 def test_a_workspace_is_followed_over_reconnects_until_it_is_removed(url, plane):
     result = molecule("events", "lead", "--follow", "--json", "--limit", "1", MOLECULE_URL=url)

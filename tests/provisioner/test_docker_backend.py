@@ -247,6 +247,13 @@ async def test_missing_image_has_a_reason_of_its_own_and_ends_nothing(backend, s
     assert await backend.get(spec.workspace_id) == started
 
 
+async def test_registry_that_the_engine_cannot_reach_is_a_missing_image(options, installation_id, spec):
+    backend = DockerBackend(replace(options, pull=PullPolicy.MISSING), installation_id)
+
+    with pytest.raises(ImageMissing):
+        await backend.start(replace(spec, image="127.0.0.1:1/molecule-no-such-image:1"))
+
+
 @pytest.mark.covers("PROV-09")
 async def test_stop_of_a_container_that_never_existed_succeeds(backend, spec):
     await backend.stop(spec.workspace_id)

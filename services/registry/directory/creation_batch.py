@@ -117,7 +117,7 @@ async def _insert_new(tx: Transaction, batch: CreationBatch, new: Sequence[tuple
         now = state_machine.next_state(workspace, fact)
         tx.save(now, events.build_creation_event(workspace), *events.build_change_events(workspace, now, fact))
     workspaces = [workspace for workspace, _ in new]
-    details: dict[str, object] = {"together": len(workspaces)}
+    details: dict[str, object] = {"workspaces_of_request": len(workspaces)}
     if batch.kind is BatchKind.SINGLE:
         details = {"name": workspaces[0].name, "runtime": workspaces[0].runtime}
     await tx.audit_outbox.add(batch.caller, AuditAction.CREATED, *workspaces, **details)

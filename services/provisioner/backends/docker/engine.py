@@ -46,6 +46,10 @@ class RequestRefused(Exception):
     """The engine refused the request, and would refuse it again. The text is the engine's."""
 
 
+class EngineFailed(BackendUnavailable):
+    """The engine answered with an error of its own, so it runs."""
+
+
 class Engine:
     """One client of the engine, for all calls; it connects with the first one."""
 
@@ -168,7 +172,7 @@ def _translate(error: APIError) -> Exception:
     if status < FIRST_SERVER_ERROR:
         return RequestRefused(text)
     log.warning("Docker Engine failed", status=status, text=text)
-    return BackendUnavailable()
+    return EngineFailed()
 
 
 def _retrieve_exception(future: "asyncio.Future[Any]") -> None:

@@ -9,7 +9,7 @@ import structlog
 from docker import APIClient
 
 from services.provisioner.backends import progress
-from services.provisioner.backends.docker.engine import Engine, ObjectNotFound, RequestRefused
+from services.provisioner.backends.docker.engine import Engine, EngineFailed, ObjectNotFound, RequestRefused
 from services.provisioner.docker_options import DockerOptions, PullPolicy, RegistryLogin
 from services.provisioner.errors import ImageMissing
 from services.provisioner.model import BackendEventKind
@@ -61,7 +61,10 @@ class ImageStore:
         await self._join_pull(image)
 
     async def pull(self, image: str) -> None:
-        """Pull an image also if the engine has it. Raises `ImageMissing` if the registry does not give it."""
+        """Pull an image also if the engine has it. Raises `ImageMissing` if the registry does not give it.
+
+        An engine that cannot reach the registry answers with an error of its own (500).
+        """
         repository, _, tag = image.partition("@") if "@" in image else _split_tag(image)
         log.info("pulling image", image=image, platform=self._platform or "")
         try:
@@ -71,7 +74,7 @@ class ImageStore:
                 ),
                 timeout=PULL_TIMEOUT,
             )
-        except (ObjectNotFound, RequestRefused, PullFailed) as error:
+        except (EngineFailed, ObjectNotFound, RequestRefused, PullFailed) as error:
             log.warning("image not pulled", image=image, error=str(error))
             raise ImageMissing from None
         log.info("image pulled", image=image)
