@@ -53,13 +53,18 @@ def read_interfaces(card: object) -> list[Interface]:
 def list_interfaces(card: JsonObject) -> list[JsonObject]:
     """Return the interfaces of a card in the form of 1.0, each once: first those of 1.0, then those of 0.3.
 
-    An interface without an address is left out, and so is one of 0.3 that repeats one of 1.0 which names no version:
-    the official SDK adds it to such a card, whether the agent speaks 0.3 or not.
+    An interface without an address is left out. So is one of 0.3 that repeats the place of one of 1.0, if either names no
+    version: it does not prove that the agent speaks 0.3. The official SDK adds it to cards that name none.
     """
     interfaces: dict[tuple[str, ...], JsonObject] = {}
     card = rename_members(card, _CARD_ALIASES)
-    unversioned = {_get_place(one) for one in _list_objects(card.get("supportedInterfaces")) if not _get_version(one)}
-    legacy = (one for one in _list_legacy(card) if _get_place(one) not in unversioned)
+    is_legacy_stated = bool(get_text(card, "protocolVersion"))
+    doubtful = {
+        _get_place(one)
+        for one in _list_objects(card.get("supportedInterfaces"))
+        if not (is_legacy_stated and _get_version(one))
+    }
+    legacy = (one for one in _list_legacy(card) if _get_place(one) not in doubtful)
     for interface in (*_list_current(card), *legacy):
         url, version = get_text(interface, "url"), interface["protocolVersion"]
         binding = get_text(interface, "protocolBinding") or DEFAULT_BINDING

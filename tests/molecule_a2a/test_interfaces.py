@@ -63,6 +63,16 @@ def test_a_card_for_both_dialects_names_each_interface_once():
     assert read_interfaces(card) == [interface(), interface(version="0.3")]
 
 
+def test_an_address_without_a_version_does_not_make_an_interface_of_1_0_one_of_0_3_too():
+    card = {
+        "url": "http://agent/",
+        "supportedInterfaces": [{"url": "http://agent/", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}],
+    }
+
+    assert [one.version for one in read_interfaces(card)] == ["1.0"]
+    assert [one.version for one in read_interfaces(card | {"protocolVersion": "0.3.0"})] == ["1.0", "0.3"]
+
+
 def test_an_interface_of_1_0_without_a_version_is_not_repeated_as_0_3():
     """The SDK writes these members of 0.3 for it, and answers no request of 0.3."""
     card = {
