@@ -44,7 +44,7 @@ def parse_source(text: str) -> PluginSource:
 def parse_digest(text: str) -> str:
     """Return a requested digest in lower case, empty for none; raises `InvalidPluginSource`."""
     if text and not DIGEST_PATTERN.fullmatch(text):
-        raise InvalidPluginSource("sha256 must be 64 hexadecimal digits")
+        raise InvalidPluginSource("invalid sha256")
     return text.lower()
 
 
