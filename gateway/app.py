@@ -58,6 +58,7 @@ from gateway.routes.models import ModelRoutes
 from gateway.routes.openapi import OpenApiRoutes
 from gateway.routes.operations import OperationsRoutes
 from gateway.routes.orgs import OrgRoutes
+from gateway.routes.plugins import PluginRoutes
 from gateway.routes.push import PushRoutes
 from gateway.routes.queue import QueueRoutes
 from gateway.routes.registry import RegistryRoutes
@@ -203,6 +204,7 @@ def build_routes(
         *LifecycleRoutes(channels.registry).list_routes(),
         *LogRoutes(channels.provisioner).list_routes(),
         *FileRoutes(channels.provisioner).list_routes(),
+        *PluginRoutes(channels.provisioner, max_body_bytes=settings.plugin_max_body_bytes).list_routes(),
         *SearchRoutes(channels.registry).list_routes(),
         *RegistryRoutes(channels.registry).list_routes(),
         *EventRoutes(channels.registry).list_routes(),

@@ -116,6 +116,11 @@ class Settings(ChassisSettings):
     )
     """Connections from one address, at most half of all; trusted proxies may have any number."""
 
+    plugin_max_body_bytes: int = Field(
+        default=65_536, validation_alias="PLUGIN_INSTALL_BODY_MAX_BYTES", ge=256, le=1_048_576
+    )
+    """Size of a request to install a plugin."""
+
     cors_origins: Origins | None = Field(default=None, validation_alias="CORS_ORIGINS")
     """Browser origins that may call, separated by commas; unset: none, in development the console's."""
 

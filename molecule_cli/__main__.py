@@ -11,10 +11,12 @@ from molecule_cli import (
     audit,
     delegations,
     events,
+    files,
     lifecycle,
     logs,
     org,
     org_tokens,
+    plugins,
     queue,
     schedules,
     search,
@@ -52,6 +54,8 @@ app.command()(send.send)
 app.command()(status.status)
 app.command()(logs.logs)
 app.add_typer(org.app, name="org")
+app.add_typer(files.app, name="files")
+app.add_typer(plugins.app, name="plugins")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(org_tokens.app, name="org-tokens")

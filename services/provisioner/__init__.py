@@ -11,6 +11,7 @@
 | `logs`          | checks access to the output of instances and reads it                              |      |
 | `files`         | reads and writes the files of workspaces for callers that may                      |      |
 | `file_rules`    | decides which paths callers may name, and how much they may write                  | pure |
+| `plugins`       | fetches plugins from sources and writes them into workspaces                       |      |
 | `access`        | decides whether a caller may see the instance of a workspace                       |      |
 | `steps`         | runs one step for one workspace: report a fact, start, stop or forget its instance |      |
 | `workspace_progress` | remembers each workspace between steps, and notes where its start stands      |      |

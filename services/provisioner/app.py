@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib import import_module
 
-from protos.provisioner.v1 import files_pb2, files_pb2_grpc, logs_pb2, logs_pb2_grpc
+from protos.provisioner.v1 import files_pb2, files_pb2_grpc, logs_pb2, logs_pb2_grpc, plugins_pb2, plugins_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2 as pb
 from protos.provisioner.v1 import provisioner_pb2_grpc as rpc
 from services.chassis.clients import open_channel
@@ -22,6 +22,14 @@ from services.provisioner.desired_state import DesiredStateCache
 from services.provisioner.files import FileService
 from services.provisioner.janitor import Janitor
 from services.provisioner.logs import LogReader
+from services.provisioner.plugins.api import PluginServicer
+from services.provisioner.plugins.fetcher import ArchiveFetcher
+from services.provisioner.plugins.github_source import GithubSource
+from services.provisioner.plugins.local_source import LocalSource
+from services.provisioner.plugins.model import PluginLimits
+from services.provisioner.plugins.service import PluginService
+from services.provisioner.plugins.sources import SourceRegistry
+from services.provisioner.plugins.staging import PluginStager
 from services.provisioner.provisioning_reports import ProvisioningReporter
 from services.provisioner.reconciler import Reconciler
 from services.provisioner.settings import Settings
@@ -85,6 +93,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     add=logs_pb2_grpc.add_LogServiceServicer_to_server,
                     servicer=LogServicer(LogReader(backend=backend, registry=registry)),
                 ),
+                Servicer(
+                    contract=plugins_pb2.DESCRIPTOR.services_by_name["PluginService"],
+                    add=plugins_pb2_grpc.add_PluginServiceServicer_to_server,
+                    servicer=PluginServicer(_build_plugins(settings, backend, registry)),
+                ),
             ],
             loops=[
                 Loop(name="reconciler", run=reconciler.run, lock=lock),
@@ -104,3 +117,18 @@ def _load_backend(settings: Settings) -> Backend:
     config = BackendConfig(settings.home.expanduser().absolute(), settings.command, settings.docker_options)
     backend: Backend = import_module(BACKENDS[settings.backend]).create_backend(config)
     return backend
+
+
+def _build_plugins(settings: Settings, backend: Backend, registry: RegistryClient) -> PluginService:
+    home = settings.home.expanduser().absolute()
+    fetcher = ArchiveFetcher(settings.plugin_github_url, timeout=settings.plugin_fetch_timeout)
+    sources = SourceRegistry()
+    for resolver in (
+        LocalSource(settings.plugin_directory or home / "plugins"),
+        GithubSource(fetcher, allows_unpinned=settings.plugin_allow_unpinned),
+    ):
+        if resolver.scheme in settings.plugin_schemes:
+            sources.register(resolver)
+    limits = PluginLimits(settings.plugin_max_bytes, settings.plugin_fetch_timeout)
+    stager = PluginStager(sources, root=home / "staging", limits=limits)
+    return PluginService(backend=backend, registry=registry, sources=sources, stager=stager)

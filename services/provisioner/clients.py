@@ -10,6 +10,8 @@ from protos.auth.v1 import auth_pb2, auth_pb2_grpc, vault_pb2, vault_pb2_grpc
 from protos.registry.v1 import (
     catalog_pb2,
     catalog_pb2_grpc,
+    lifecycle_pb2,
+    lifecycle_pb2_grpc,
     provisioning_pb2,
     provisioning_pb2_grpc,
     registry_pb2,
@@ -73,6 +75,7 @@ class RegistryClient:
         self._registry = registry_pb2_grpc.RegistryServiceStub(channel.channel)
         self._templates = templates_pb2_grpc.TemplateServiceStub(channel.channel)
         self._catalog = catalog_pb2_grpc.CatalogServiceStub(channel.channel)
+        self._lifecycle = lifecycle_pb2_grpc.LifecycleServiceStub(channel.channel)
         self._provisioning = provisioning_pb2_grpc.ProvisioningServiceStub(channel.channel)
         self._backend = backend
 
@@ -150,6 +153,23 @@ class RegistryClient:
             return None
         is_removed = answer.workspace.status == registry_pb2.WORKSPACE_STATUS_REMOVED
         return None if is_removed else str(answer.workspace.org_id)
+
+    async def find_runtime(self, workspace_id: WorkspaceId) -> str:
+        """Return the name of a workspace's runtime; empty if the workspace does not exist."""
+        request = registry_pb2.GetWorkspaceRequest(workspace_id=workspace_id)
+        try:
+            return str((await self._channel.call(self._registry.GetWorkspace, request)).workspace.runtime)
+        except NotFound:
+            return ""
+
+    async def renew(self, workspace_id: WorkspaceId) -> None:
+        """Request a new instance because plugins changed. For a workspace that was removed nothing happens."""
+        try:
+            await self._channel.call(
+                self._lifecycle.RenewWorkspace, lifecycle_pb2.RenewWorkspaceRequest(workspace_id=workspace_id)
+            )
+        except NotFound:
+            log.info("workspace to restart is unknown", workspace=workspace_id)
 
     async def get_runtime(self, name: str) -> Runtime:
         """Return a runtime of the catalogue."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from services.provisioner.errors import FileTooLarge, InvalidDepth, InvalidPath, InvalidRoot, TooManyFiles
-from services.provisioner.model import FileEntry, FilePath, FileRoot
+from services.provisioner.model import FileContent, FileEntry, FilePath, FileRoot
 
 MAX_PATH_BYTES = 512
 
@@ -67,14 +67,19 @@ def check_files(files: Mapping[str, str]) -> dict[FilePath, str]:
     return {parse_path(path): content for path, content in files.items()}
 
 
-def list_template(files: Mapping[str, str], directory: FilePath, depth: int) -> list[FileEntry]:
+def encode_content(content: FileContent) -> bytes:
+    """Return the bytes that are written for a content."""
+    return content.encode() if isinstance(content, str) else content
+
+
+def list_template(files: Mapping[str, FileContent], directory: FilePath, depth: int) -> list[FileEntry]:
     """Return the entries of a template below a directory, as those of an instance."""
     sizes: dict[FilePath, int | None] = {}
     for path, content in files.items():
         names = tuple(path.split("/"))
         if names[: len(directory)] == directory and all(is_nameable(name) for name in names):
             sizes |= dict.fromkeys((names[:level] for level in range(len(directory) + 1, len(names))), None)
-            sizes[names] = len(content.encode())
+            sizes[names] = len(encode_content(content))
     return [
         FileEntry(path="/".join(names), size=size or 0, is_directory=size is None)
         for names, size in sorted(sizes.items())

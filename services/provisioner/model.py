@@ -169,6 +169,10 @@ FilePath = tuple[str, ...]
 """The names from a root to a file; empty for the root itself. No name is empty, `.` or `..`, or has a slash."""
 
 
+FileContent = str | bytes
+"""What is written to a file; a text is written as UTF-8."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileEntry:
     """A file or a directory below a root. `size` is in bytes, 0 for a directory."""

@@ -1,11 +1,13 @@
 """The settings of the provisioner, read from the environment."""
 
+import re
 import shlex
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from services.chassis.setting_types import DirectoryPath, Targets, Url
 from services.chassis.settings import DatabaseSettings, with_prefix
@@ -19,6 +21,35 @@ from services.provisioner.docker_options import (
     RegistryLogin,
     TierLimits,
 )
+
+MAX_FETCH_TIMEOUT = timedelta(minutes=9)
+"""The gateway waits 10 minutes for the installation of a plugin."""
+
+PLUGIN_SCHEMES = frozenset({"local", "github"})
+
+TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "": 1.0}
+"""Seconds of the units of a fetch timeout; a number without a unit is in seconds."""
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def _parse_fetch_timeout(value: object) -> object:
+    """Parse a number, with or without a unit; raises `ValueError` that says what is accepted."""
+    if not isinstance(value, str):
+        return value
+    matched = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|)", value.strip())
+    seconds = float(matched[1]) * TIME_UNITS[matched[2]] if matched else 0.0
+    if not 0 < seconds <= MAX_FETCH_TIMEOUT.total_seconds():
+        raise ValueError("must be a time like 5m or 30s, more than 0 and at most 9m")
+    return timedelta(seconds=seconds)
+
+
+def _split_list(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+FetchTimeout = Annotated[timedelta, BeforeValidator(_parse_fetch_timeout)]
+"""A time span, given with its unit."""
 
 
 class Settings(DatabaseSettings):
@@ -101,6 +132,29 @@ class Settings(DatabaseSettings):
 
     ghcr_token: SecretStr = Field(default=SecretStr(""), validation_alias="GHCR_TOKEN")
     """Token of that user. Both or none have to be set."""
+
+    plugin_sources: str = "local"
+    """Schemes of sources that plugins may come from, separated by commas: `local`, `github`."""
+
+    plugin_directory: DirectoryPath | None = None
+    """Directory with the plugins of the scheme `local`; unset: `plugins` in the home."""
+
+    plugin_github_url: Url = "https://codeload.github.com"
+    """Address from which archives of GitHub repositories are fetched; HTTP is possible on this machine only."""
+
+    plugin_allow_unpinned: bool = Field(default=False, validation_alias="PLUGIN_ALLOW_UNPINNED")
+    """Whether plugins of GitHub may name a branch or a tag, or nothing, instead of a commit."""
+
+    plugin_fetch_timeout: FetchTimeout = Field(
+        default=timedelta(minutes=5), validation_alias="PLUGIN_INSTALL_FETCH_TIMEOUT"
+    )
+    """Time for the download of a plugin, such as `5m` or `30s`; at most 9 minutes."""
+
+    plugin_max_bytes: int = Field(
+        default=104_857_600, validation_alias="PLUGIN_INSTALL_MAX_DIR_BYTES", ge=1_024, le=1_073_741_824
+    )
+    """Bytes of all files of a plugin, and of the archive that it is downloaded in."""
+
     max_concurrent_starts: int = Field(default=3, ge=1, le=1_000)
     """Workspaces that start at the same time; others wait, and organisations take turns."""
 
@@ -113,11 +167,31 @@ class Settings(DatabaseSettings):
         shlex.split(value)
         return value
 
+    @field_validator("plugin_sources")
+    @classmethod
+    def _has_known_sources(cls, value: str) -> str:
+        if not set(_split_list(value)) <= PLUGIN_SCHEMES:
+            raise ValueError(f"must be of {', '.join(sorted(PLUGIN_SCHEMES))}, separated by commas")
+        return value
+
+    @field_validator("plugin_github_url")
+    @classmethod
+    def _is_https(cls, value: str) -> str:
+        address = urlsplit(value)
+        if address.scheme != "https" and address.hostname not in LOOPBACK_HOSTS:
+            raise ValueError("must begin with https://")
+        return value
+
     @model_validator(mode="after")
     def _has_whole_login(self) -> Self:
         if bool(self.ghcr_user) != bool(self.ghcr_token.get_secret_value()):
             raise ValueError("GHCR_USER and GHCR_TOKEN have to be set together")
         return self
+
+    @property
+    def plugin_schemes(self) -> frozenset[str]:
+        """The schemes of `plugin_sources`."""
+        return frozenset(_split_list(self.plugin_sources))
 
     @property
     def docker_options(self) -> DockerOptions:

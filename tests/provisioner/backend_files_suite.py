@@ -1,6 +1,7 @@
 """The tests of files that every backend must pass: subclass `BackendFilesSuite`, and provide the fixture `backend`."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -67,6 +68,21 @@ class BackendFilesSuite:
         with pytest.raises(FileMissing):
             await backend.read_file(spec.workspace_id, FileRoot.HOME, ("a", "one"))
         assert await backend.read_file(spec.workspace_id, FileRoot.HOME, ("a", "two")) == b"2"
+
+    async def test_bytes_that_are_no_text_are_written_and_read(self, backend: Backend, spec: Spec):
+        await backend.start(spec)
+        await backend.write_files(spec.workspace_id, FileRoot.PLUGINS, {("p", "logo.png"): b"\xff\x00"})
+
+        assert await backend.read_file(spec.workspace_id, FileRoot.PLUGINS, ("p", "logo.png")) == b"\xff\x00"
+
+    async def test_a_directory_can_be_deleted_once_it_is_empty(self, backend: Backend, spec: Spec):
+        await backend.start(spec)
+        await backend.write_files(spec.workspace_id, FileRoot.PLUGINS, {("p", "one"): "1"})
+        await backend.delete_file(spec.workspace_id, FileRoot.PLUGINS, ("p", "one"))
+
+        with contextlib.suppress(FileMissing):  # a backend may keep no empty directories
+            await backend.delete_file(spec.workspace_id, FileRoot.PLUGINS, ("p",))
+        assert await backend.list_files(spec.workspace_id, FileRoot.PLUGINS, (), 1) == []
 
     async def test_directories_are_neither_read_nor_deleted_nor_replaced(self, backend: Backend, spec: Spec):
         await backend.start(spec)

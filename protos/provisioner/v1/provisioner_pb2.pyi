@@ -91,6 +91,28 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The workspace never had an instance, so it has no files yet."""
     ERROR_REASON_FILE_ACCESS_FAILED: _ErrorReason.ValueType  # 48
     """The backend cannot read, write or delete the file; its log has the cause."""
+    ERROR_REASON_INVALID_PLUGIN_SOURCE: _ErrorReason.ValueType  # 60
+    """The source of a plugin is malformed, of an unknown scheme, or leads outside its directory."""
+    ERROR_REASON_PLUGIN_UNPINNED: _ErrorReason.ValueType  # 61
+    """The source does not say which revision to fetch."""
+    ERROR_REASON_PLUGIN_DIGEST_MISMATCH: _ErrorReason.ValueType  # 62
+    """The plugin has another digest than requested; metadata: sha256."""
+    ERROR_REASON_PLUGIN_REFUSED: _ErrorReason.ValueType  # 63
+    """The plugin has no usable manifest, or contains what no plugin may."""
+    ERROR_REASON_PLUGIN_TOO_LARGE: _ErrorReason.ValueType  # 64
+    """The plugin has too many bytes or files; metadata: max_bytes or max_files."""
+    ERROR_REASON_PLUGIN_SOURCE_NOT_FOUND: _ErrorReason.ValueType  # 65
+    """The source has no such plugin."""
+    ERROR_REASON_PLUGIN_FETCH_TIMEOUT: _ErrorReason.ValueType  # 66
+    """The source did not answer in time."""
+    ERROR_REASON_PLUGIN_FETCH_FAILED: _ErrorReason.ValueType  # 67
+    """The source cannot be read; the log of the provisioner has the cause."""
+    ERROR_REASON_PLUGIN_NOT_FOUND: _ErrorReason.ValueType  # 68
+    """The workspace has no plugin of this name."""
+    ERROR_REASON_INSTANCE_NOT_RUNNING: _ErrorReason.ValueType  # 69
+    """The instance of the workspace does not run."""
+    ERROR_REASON_PLUGIN_ACCESS_FAILED: _ErrorReason.ValueType  # 70
+    """The backend cannot write or delete the plugin; the log of the provisioner has the cause."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.provisioner.v1`. The message of each error is the fixed text of
@@ -140,6 +162,28 @@ ERROR_REASON_NO_FILES: ErrorReason.ValueType  # 47
 """The workspace never had an instance, so it has no files yet."""
 ERROR_REASON_FILE_ACCESS_FAILED: ErrorReason.ValueType  # 48
 """The backend cannot read, write or delete the file; its log has the cause."""
+ERROR_REASON_INVALID_PLUGIN_SOURCE: ErrorReason.ValueType  # 60
+"""The source of a plugin is malformed, of an unknown scheme, or leads outside its directory."""
+ERROR_REASON_PLUGIN_UNPINNED: ErrorReason.ValueType  # 61
+"""The source does not say which revision to fetch."""
+ERROR_REASON_PLUGIN_DIGEST_MISMATCH: ErrorReason.ValueType  # 62
+"""The plugin has another digest than requested; metadata: sha256."""
+ERROR_REASON_PLUGIN_REFUSED: ErrorReason.ValueType  # 63
+"""The plugin has no usable manifest, or contains what no plugin may."""
+ERROR_REASON_PLUGIN_TOO_LARGE: ErrorReason.ValueType  # 64
+"""The plugin has too many bytes or files; metadata: max_bytes or max_files."""
+ERROR_REASON_PLUGIN_SOURCE_NOT_FOUND: ErrorReason.ValueType  # 65
+"""The source has no such plugin."""
+ERROR_REASON_PLUGIN_FETCH_TIMEOUT: ErrorReason.ValueType  # 66
+"""The source did not answer in time."""
+ERROR_REASON_PLUGIN_FETCH_FAILED: ErrorReason.ValueType  # 67
+"""The source cannot be read; the log of the provisioner has the cause."""
+ERROR_REASON_PLUGIN_NOT_FOUND: ErrorReason.ValueType  # 68
+"""The workspace has no plugin of this name."""
+ERROR_REASON_INSTANCE_NOT_RUNNING: ErrorReason.ValueType  # 69
+"""The instance of the workspace does not run."""
+ERROR_REASON_PLUGIN_ACCESS_FAILED: ErrorReason.ValueType  # 70
+"""The backend cannot write or delete the plugin; the log of the provisioner has the cause."""
 
 @typing.final
 class CheckInstanceRequest(message.Message):

@@ -55,6 +55,11 @@ class LifecycleServiceStub:
                 request_serializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.WakeWorkspaceRequest.SerializeToString,
                 response_deserializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.WakeWorkspaceResponse.FromString,
                 _registered_method=True)
+        self.RenewWorkspace = channel.unary_unary(
+                '/molecule.registry.v1.LifecycleService/RenewWorkspace',
+                request_serializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.RenewWorkspaceRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.RenewWorkspaceResponse.FromString,
+                _registered_method=True)
         self.ReportWork = channel.unary_unary(
                 '/molecule.registry.v1.LifecycleService/ReportWork',
                 request_serializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.ReportWorkRequest.SerializeToString,
@@ -104,6 +109,14 @@ class LifecycleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenewWorkspace(self, request, context):
+        """Requests a new instance because the plugins of the workspace changed. Answers after the commit. Nothing happens where
+        the plane may not start an instance by itself: the next start uses the new plugins anyway.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReportWork(self, request, context):
         """Records which workspaces have work, so that idle ones hibernate. Each proxy reports every few seconds, also without
         work, and at once when the registry checks a workspace.
@@ -148,6 +161,11 @@ def add_LifecycleServiceServicer_to_server(servicer, server):
                     servicer.WakeWorkspace,
                     request_deserializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.WakeWorkspaceRequest.FromString,
                     response_serializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.WakeWorkspaceResponse.SerializeToString,
+            ),
+            'RenewWorkspace': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewWorkspace,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.RenewWorkspaceRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.RenewWorkspaceResponse.SerializeToString,
             ),
             'ReportWork': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportWork,
@@ -274,6 +292,33 @@ class LifecycleService:
             '/molecule.registry.v1.LifecycleService/WakeWorkspace',
             protos_dot_registry_dot_v1_dot_lifecycle__pb2.WakeWorkspaceRequest.SerializeToString,
             protos_dot_registry_dot_v1_dot_lifecycle__pb2.WakeWorkspaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewWorkspace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.registry.v1.LifecycleService/RenewWorkspace',
+            protos_dot_registry_dot_v1_dot_lifecycle__pb2.RenewWorkspaceRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_lifecycle__pb2.RenewWorkspaceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,6 +24,10 @@ class LifecycleServiceStub:
     """Stops the instance of a workspace until a message arrives. Answers when it has stopped."""
     WakeWorkspace: aio.UnaryUnaryMultiCallable[lifecycle_pb2.WakeWorkspaceRequest, lifecycle_pb2.WakeWorkspaceResponse]
     """Starts a hibernating workspace because a message for it arrived. Any number of calls cause one start."""
+    RenewWorkspace: aio.UnaryUnaryMultiCallable[lifecycle_pb2.RenewWorkspaceRequest, lifecycle_pb2.RenewWorkspaceResponse]
+    """Requests a new instance because the plugins of the workspace changed. Answers after the commit. Nothing happens where
+    the plane may not start an instance by itself: the next start uses the new plugins anyway.
+    """
     ReportWork: aio.UnaryUnaryMultiCallable[lifecycle_pb2.ReportWorkRequest, lifecycle_pb2.ReportWorkResponse]
     """Records which workspaces have work, so that idle ones hibernate. Each proxy reports every few seconds, also without
     work, and at once when the registry checks a workspace.
@@ -67,6 +71,16 @@ class LifecycleServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[lifecycle_pb2.WakeWorkspaceRequest, abc.Awaitable[lifecycle_pb2.WakeWorkspaceResponse]],
     ) -> abc.Awaitable[lifecycle_pb2.WakeWorkspaceResponse]:
         """Starts a hibernating workspace because a message for it arrived. Any number of calls cause one start."""
+
+    @abc_1.abstractmethod
+    def RenewWorkspace(
+        self,
+        request: lifecycle_pb2.RenewWorkspaceRequest,
+        context: aio.ServicerContext[lifecycle_pb2.RenewWorkspaceRequest, abc.Awaitable[lifecycle_pb2.RenewWorkspaceResponse]],
+    ) -> abc.Awaitable[lifecycle_pb2.RenewWorkspaceResponse]:
+        """Requests a new instance because the plugins of the workspace changed. Answers after the commit. Nothing happens where
+        the plane may not start an instance by itself: the next start uses the new plugins anyway.
+        """
 
     @abc_1.abstractmethod
     def ReportWork(

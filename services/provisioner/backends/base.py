@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from services.provisioner.docker_options import DockerOptions
-from services.provisioner.model import FileEntry, FilePath, FileRoot, Instance, LogTail, Spec, WorkspaceId
+from services.provisioner.model import FileContent, FileEntry, FilePath, FileRoot, Instance, LogTail, Spec, WorkspaceId
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,9 @@ class Backend(Protocol):
         """Return a regular file; links are not followed. Raises `FileMissing`, `FileTooLarge` or `NoFiles`."""
         ...
 
-    async def write_files(self, workspace_id: WorkspaceId, root: FileRoot, files: Mapping[FilePath, str]) -> None:
+    async def write_files(
+        self, workspace_id: WorkspaceId, root: FileRoot, files: Mapping[FilePath, FileContent]
+    ) -> None:
         """Write files, each completely or not at all, and the directories above them; other files stay.
 
         A link with the name of a file is replaced. Raises `InvalidPath` where a name above a file is no directory, or
@@ -107,7 +109,10 @@ class Backend(Protocol):
         ...
 
     async def delete_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> None:
-        """Delete a file or a link, no directory; raises `FileMissing`, `FileAccessFailed` or `NoFiles`."""
+        """Delete a file, a link or an empty directory; raises `FileMissing`, `FileAccessFailed` or `NoFiles`.
+
+        A directory that is not empty counts as missing.
+        """
         ...
 
     def watch_exits(self) -> AsyncGenerator[WorkspaceId, None]:

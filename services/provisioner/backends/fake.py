@@ -12,6 +12,7 @@ from services.provisioner.errors import FileMissing, InvalidPath, NoFiles, Start
 from services.provisioner.model import (
     Credentials,
     Environment,
+    FileContent,
     FileEntry,
     FilePath,
     FileRoot,
@@ -42,7 +43,7 @@ class FakeBackend:
         self.files_digests: dict[WorkspaceId, str] = {}
         self.outputs: dict[WorkspaceId, bytes] = {}
         self._instances: dict[WorkspaceId, Instance] = {}
-        self._other_files: dict[tuple[WorkspaceId, FileRoot], Files] = {}
+        self._other_files: dict[tuple[WorkspaceId, FileRoot], dict[str, FileContent]] = {}
         self._exits: asyncio.Queue[WorkspaceId] = asyncio.Queue()
         self._numbers = count(1)
 
@@ -93,41 +94,45 @@ class FakeBackend:
     async def list_files(
         self, workspace_id: WorkspaceId, root: FileRoot, directory: FilePath, depth: int
     ) -> Sequence[FileEntry]:
-        entries = file_rules.list_template(dict(self._find_files(workspace_id, root)), directory, depth)
+        entries = file_rules.list_template(self._find_files(workspace_id, root), directory, depth)
         if directory and not entries:
             raise FileMissing
         return entries
 
     async def read_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> bytes:
-        content = dict(self._find_files(workspace_id, root)).get("/".join(path))
+        content = self._find_files(workspace_id, root).get("/".join(path))
         if content is None:
             raise FileMissing
-        return content.encode()
+        return file_rules.encode_content(content)
 
-    async def write_files(self, workspace_id: WorkspaceId, root: FileRoot, files: Mapping[FilePath, str]) -> None:
-        present = dict(self._find_files(workspace_id, root))
+    async def write_files(
+        self, workspace_id: WorkspaceId, root: FileRoot, files: Mapping[FilePath, FileContent]
+    ) -> None:
+        present = self._find_files(workspace_id, root)
         new = {"/".join(path): content for path, content in files.items()}
         for path in new:
             if any(other.startswith(f"{path}/") or path.startswith(f"{other}/") for other in present | new):
                 raise InvalidPath
-        self._keep_files(workspace_id, root, tuple((present | new).items()))
+        self._keep_files(workspace_id, root, present | new)
 
     async def delete_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> None:
-        present = dict(self._find_files(workspace_id, root))
+        present = self._find_files(workspace_id, root)
         if present.pop("/".join(path), None) is None:
             raise FileMissing
-        self._keep_files(workspace_id, root, tuple(present.items()))
+        self._keep_files(workspace_id, root, present)
 
-    def _find_files(self, workspace_id: WorkspaceId, root: FileRoot) -> Files:
+    def _find_files(self, workspace_id: WorkspaceId, root: FileRoot) -> dict[str, FileContent]:
+        """Return a copy of the files below a root. There are no empty directories: only files are kept."""
         if workspace_id not in self._instances:
             raise NoFiles
         if root is FileRoot.CONFIGS:
-            return self.files.get(workspace_id, ())
-        return self._other_files.get((workspace_id, root), ())
+            return dict(self.files.get(workspace_id, ()))
+        return dict(self._other_files.get((workspace_id, root), {}))
 
-    def _keep_files(self, workspace_id: WorkspaceId, root: FileRoot, files: Files) -> None:
+    def _keep_files(self, workspace_id: WorkspaceId, root: FileRoot, files: dict[str, FileContent]) -> None:
         if root is FileRoot.CONFIGS:
-            self.files[workspace_id] = files
+            texts = {path: file_rules.encode_content(content).decode() for path, content in files.items()}
+            self.files[workspace_id] = tuple(texts.items())
         else:
             self._other_files[workspace_id, root] = files
 

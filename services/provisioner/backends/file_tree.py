@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from services.provisioner.errors import FileMissing, FileTooLarge, InvalidPath
-from services.provisioner.file_rules import MAX_BYTES, MAX_ENTRIES, is_nameable
-from services.provisioner.model import FileEntry, FilePath
+from services.provisioner.file_rules import MAX_BYTES, MAX_ENTRIES, encode_content, is_nameable
+from services.provisioner.model import FileContent, FileEntry, FilePath
 
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -29,8 +29,10 @@ TEMPORARY_PREFIX = ".molecule-half-"
 MAX_SCANNED = 20_000
 """Names that one list looks at, whatever an agent has made."""
 
-MISSING_ERRNOS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO})
-"""Errors of opening a path that leads to no file."""
+MISSING_ERRNOS = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.ENOTEMPTY, errno.EEXIST}
+)
+"""Errors of a path that leads to no file; the last two of the deletion of a directory that is not empty."""
 
 PERMISSION_BITS = 0o777
 
@@ -77,7 +79,7 @@ def read(root: Path, path: FilePath, *, max_bytes: int = MAX_BYTES) -> bytes:
     return content
 
 
-def write(root: Path, files: Mapping[FilePath, str]) -> None:
+def write(root: Path, files: Mapping[FilePath, FileContent]) -> None:
     """Write files, each completely or not at all, and the directories above them.
 
     A link with the name of a file is replaced, not followed. Raises `InvalidPath` where something above a file is no
@@ -85,15 +87,16 @@ def write(root: Path, files: Mapping[FilePath, str]) -> None:
     """
     for path, content in files.items():
         with _create_parent(root, path) as (parent, name):
-            _write_file(parent, name, content.encode())
+            _write_file(parent, name, encode_content(content))
 
 
 def delete(root: Path, path: FilePath) -> None:
-    """Delete a file, or a link; raises `FileMissing` for a directory and where there is nothing."""
+    """Delete a file, a link or an empty directory; raises `FileMissing` for another directory, and for nothing."""
     with _open_parent(root, path) as (parent, name), _translate_missing():
         if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
-            raise FileMissing
-        os.unlink(name, dir_fd=parent)
+            os.rmdir(name, dir_fd=parent)
+        else:
+            os.unlink(name, dir_fd=parent)
 
 
 def _scan(root: Path, directory: FilePath, limit: int) -> Iterator[tuple[str, os.stat_result | None]]:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from services.provisioner.backends.base import BackendConfig
 from services.provisioner.errors import NoBackend, NoFiles
-from services.provisioner.model import FileEntry, FilePath, FileRoot, Instance, LogTail, Spec, WorkspaceId
+from services.provisioner.model import FileContent, FileEntry, FilePath, FileRoot, Instance, LogTail, Spec, WorkspaceId
 
 
 class NoneBackend:
@@ -48,7 +48,7 @@ class NoneBackend:
         self,
         workspace_id: WorkspaceId,  # noqa: ARG002
         root: FileRoot,  # noqa: ARG002
-        files: Mapping[FilePath, str],  # noqa: ARG002
+        files: Mapping[FilePath, FileContent],  # noqa: ARG002
     ) -> None:
         raise NoFiles
 

@@ -25,7 +25,17 @@ from services.provisioner.backends.workspace_directory import (
     list_directories,
 )
 from services.provisioner.errors import BackendUnavailable, FileAccessFailed, NoFiles, StartFailed, StopFailed
-from services.provisioner.model import FileEntry, FilePath, FileRoot, Instance, LogTail, Phase, Spec, WorkspaceId
+from services.provisioner.model import (
+    FileContent,
+    FileEntry,
+    FilePath,
+    FileRoot,
+    Instance,
+    LogTail,
+    Phase,
+    Spec,
+    WorkspaceId,
+)
 
 DEFAULT_AGENT_COMMAND = (sys.executable, "-P", "-m", "molecule_agent")
 """The built-in agent, run by the plane's interpreter. `-P` keeps Python from importing modules out of the agent's
@@ -131,7 +141,9 @@ class ProcessBackend:
         with _translate_file_errors(workspace_id):
             return await asyncio.to_thread(file_tree.read, self._find_root(workspace_id, root), path)
 
-    async def write_files(self, workspace_id: WorkspaceId, root: FileRoot, files: Mapping[FilePath, str]) -> None:
+    async def write_files(
+        self, workspace_id: WorkspaceId, root: FileRoot, files: Mapping[FilePath, FileContent]
+    ) -> None:
         with _translate_file_errors(workspace_id):
             await asyncio.to_thread(file_tree.write, self._find_root(workspace_id, root), files)
 

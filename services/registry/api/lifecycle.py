@@ -42,6 +42,10 @@ class LifecycleServicer(rpc.LifecycleServiceServicer):
         await self._pausing.wake(WorkspaceId(request.workspace_id))
         return pb.WakeWorkspaceResponse()
 
+    async def RenewWorkspace(self, request: pb.RenewWorkspaceRequest, context: Context) -> pb.RenewWorkspaceResponse:
+        await self._restarts.renew(WorkspaceId(request.workspace_id))
+        return pb.RenewWorkspaceResponse()
+
     async def ReportWork(self, request: pb.ReportWorkRequest, context: Context) -> pb.ReportWorkResponse:
         await self._idleness.receive(lifecycle_wire.parse_work_report(request, self._clock.now()))
         return pb.ReportWorkResponse()

@@ -128,6 +128,11 @@ class RestartService:
             await tx.audit_outbox.add(caller, AuditAction.RESTARTED, after, generation=after.generation, **details)
         return RestartResult(tx.get_saved(after), starter_files)
 
+    async def renew(self, workspace_id: WorkspaceId) -> None:
+        """Request a new instance because plugins changed, if the plane may start one by itself."""
+        async with self._store.begin() as tx:
+            await self._renewal.renew(tx, await tx.get(workspace_id, lock=True))
+
     async def _choose_files(
         self, caller: Identity, workspace_id: WorkspaceId, choice: TemplateChoice
     ) -> StarterFiles | None:
