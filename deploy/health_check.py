@@ -46,7 +46,7 @@ def ask_service(name: str) -> str:
     expected_name = ("grpc.ssl_target_name_override", f"{name.replace('_', '-')}.molecule.internal")
     with grpc.secure_channel(f"127.0.0.1:{GRPC_PORT}", credentials, options=[expected_name]) as channel:
         try:
-            check = health_pb2_grpc.HealthStub(channel).Check
+            check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined] # made when the stub is
             answer = check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_SECONDS)
         except grpc.RpcError as error:
             return str(error.details())

@@ -8,8 +8,8 @@ import asyncpg
 
 from deploy import logins, migrations, roles
 from deploy.errors import StartError
-from services.chassis.settings import ROLE_PREFIX, EnvironmentSettings, InvalidSettings, load_settings, with_prefix
 from services.chassis.setting_types import DatabaseUrl
+from services.chassis.settings import ROLE_PREFIX, EnvironmentSettings, InvalidSettings, load_settings, with_prefix
 
 START_TIMEOUT_SECONDS = 120
 """Time for a PostgreSQL that makes its cluster, or recovers after a crash."""
@@ -64,7 +64,9 @@ async def _wait_for_server(url: str) -> None:
                 raise StartError(f"PostgreSQL does not answer within {START_TIMEOUT_SECONDS} s") from error
             await asyncio.sleep(RETRY_SECONDS)
         except (ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise StartError(f"PostgreSQL at DATABASE_URL cannot be used: {str(error).partition(chr(10))[0]}") from error
+            raise StartError(
+                f"PostgreSQL at DATABASE_URL cannot be used: {str(error).partition(chr(10))[0]}"
+            ) from error
         else:
             await connection.close()
             return

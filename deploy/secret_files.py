@@ -21,8 +21,8 @@ from deploy.errors import StartError
 from deploy.passwords import derive_password
 from deploy.processes import GATEWAY, SERVICES, VAULT_KEY_BYTES
 from deploy.signing_key import create_signing_key
-from services.chassis.settings import ROLE_PREFIX, EnvironmentSettings, InvalidSettings, load_settings, with_prefix
 from services.chassis.setting_types import DatabaseUrl
+from services.chassis.settings import ROLE_PREFIX, EnvironmentSettings, InvalidSettings, load_settings, with_prefix
 
 ROOT: Final = Path("/etc/molecule")
 
