@@ -40,3 +40,8 @@ build molecule-plane "$base" deploy/Dockerfile "$@"
 build molecule-postgres "$debian" deploy/postgres/Dockerfile
 build molecule-balancer "$debian" deploy/balancer/Dockerfile
 deploy/workspace/build.sh "$base" "molecule-workspace:$tag"
+
+# The containers that use the engine need the group of its socket.
+if ! grep -qs '^DOCKER_GID=' deploy/.env && [ -S /var/run/docker.sock ]; then
+  echo "DOCKER_GID=$(stat -c %g /var/run/docker.sock)" >>deploy/.env
+fi

@@ -72,8 +72,8 @@ class ComposeProject:
     def kill(self, service: str) -> None:
         """End the first process of a container, as a fault would; the engine starts the container again."""
         pid = run("docker", "inspect", "--format", "{{.State.Pid}}", self.container(service)).strip()
-        options = ("--rm", "--pid", "host", "--user", "0", "--network", "none", "--entrypoint", "kill")
-        run("docker", "run", *options, f"molecule-plane:{TAG}", "-9", pid)
+        options = ("--rm", "--pid", "host", "--user", "0", "--network", "none")
+        run("docker", "run", *options, f"molecule-plane:{TAG}", "sh", "-c", f"kill -9 {pid}")
 
     def list_leftovers(self) -> list[str]:
         """Return the containers, volumes and networks of the project and of its workspaces."""
