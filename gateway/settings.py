@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from gateway.cors import normalize_origin
 from gateway.hosts import parse_host
@@ -26,16 +26,14 @@ MAX_RATE_LIMIT = 1_000_000_000
 """The largest rate limit, which is no limit in practice."""
 
 
-def _digest(value: object) -> object:
-    if not isinstance(value, str):
-        return value
+def _check_digest(value: SecretStr) -> SecretStr:
     try:
-        digest = bytes.fromhex(value)
+        digest = bytes.fromhex(value.get_secret_value())
     except ValueError:
         digest = b""
     if len(digest) != sha256().digest_size:
         raise ValueError("ADMIN_TOKEN_SHA256 must be the SHA-256 digest of ADMIN_TOKEN, 64 hexadecimal digits")
-    return digest
+    return value
 
 
 def _check_origins(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -100,8 +98,8 @@ class Settings(ChassisSettings):
     admin_token: SecretStr | None = Field(default=None, validation_alias="ADMIN_TOKEN")
     """Bearer of the operator. Auth compares it; the gateway only where an operator must see what auth cannot answer."""
 
-    admin_token_sha256: Annotated[bytes | None, BeforeValidator(_digest)] = Field(
-        default=None, validation_alias="ADMIN_TOKEN_SHA256", repr=False
+    admin_token_sha256: Annotated[SecretStr, AfterValidator(_check_digest)] | None = Field(
+        default=None, validation_alias="ADMIN_TOKEN_SHA256"
     )
     """SHA-256 digest of ADMIN_TOKEN in hexadecimal, instead of the token: the gateway needs no more of it."""
 
@@ -212,7 +210,9 @@ class Settings(ChassisSettings):
     def admin_token_digest(self) -> bytes | None:
         """The digest that a bearer is compared with; `None` if the plane has no ADMIN_TOKEN."""
         token = self.admin_token.get_secret_value() if self.admin_token else ""
-        return sha256(token.encode()).digest() if token else self.admin_token_sha256
+        if token:
+            return sha256(token.encode()).digest()
+        return bytes.fromhex(self.admin_token_sha256.get_secret_value()) if self.admin_token_sha256 else None
 
 
 def _is_loopback(host: str) -> bool:
