@@ -146,6 +146,11 @@ def compute_earliest_start(
     return max(settled, recent[-1] + RESTART_BACKOFF.delay(len(recent) - 1))
 
 
+def limit_to_now(times: Sequence[datetime], now: datetime) -> list[datetime]:
+    """Return the times, none later than now: after the clock was set back, nothing waits for the old time to come."""
+    return [min(time, now) for time in times]
+
+
 def is_requested_restart(desired: DesiredInstance, instance: Instance) -> bool:
     """Whether a caller requested the newer generation; false if it was raised because the instance ended."""
     return desired.generation != instance.generation and not desired.is_automatic_restart

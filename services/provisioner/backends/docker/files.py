@@ -185,7 +185,9 @@ def _parse_answer(archive: bytes) -> dict[str, Any]:
 
 
 _SCRIPT = (
-    f"import signal, sys; signal.alarm({2 * round(HELPER_TIMEOUT.total_seconds())}); sys.path.insert(0, {str(file_helper.DIRECTORY)!r});"
+    "import signal, sys;"
+    f" signal.alarm({2 * round(HELPER_TIMEOUT.total_seconds())});"
+    f" sys.path.insert(0, {str(file_helper.DIRECTORY)!r});"
     " from services.provisioner.backends.docker import file_helper; file_helper.main()"
 )
 
