@@ -105,6 +105,9 @@ def choose_fact(desired: DesiredInstance, instance: Instance | None) -> Fact | N
     match desired.state:
         case DesiredState.RUNNING:
             return _compare_running_instance(desired, instance)
+        case DesiredState.FORGOTTEN if instance and not desired.external:
+            # The feed leaves a removed workspace out once it is stopped, so what is left would never be forgotten.
+            return None
         case DesiredState.STOPPED | DesiredState.FORGOTTEN:
             if _is_running(instance) or (desired.external and not instance):
                 return None
