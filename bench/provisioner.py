@@ -1,7 +1,8 @@
 """Measures the start of agents: `python -m bench.provisioner`; the last line is JSON. docs/performance.md explains it.
 
 The processes are those that `make up` starts, with the process backend. One workspace at a time shows how long a start
-takes; fifty at once show whether all of them come up, and what the API does meanwhile.
+takes; fifty at once show whether all of them come up, and what the API does meanwhile. Where a Docker Engine has the
+image of workspaces, starts of containers follow, each beside a bare `docker run`.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from tempfile import TemporaryDirectory
 import psutil
 
 from bench import process_cost
+from bench.containers import measure_containers
 from deploy.layout import Layout
 from deploy.plane import Plane
 from services.provisioner import plan
@@ -64,6 +66,7 @@ async def _main() -> None:
         layout = Layout.for_home(Path(scratch) / "home")
         async with Plane(backend="process", processes=True, home=layout.home, env={"RATE_LIMIT": "1000000"}) as plane:
             figures = await _measure(plane)
+    figures |= await measure_containers(_measure_start)
     print(json.dumps(figures | {"compare_1000_s": round(compare_seconds, 3)}))
 
 
@@ -79,8 +82,6 @@ async def _measure(plane: Plane) -> dict[str, float | None]:
     print(f"idle: {before:.3f} of a core without agents, {share:.3f} with {online + SINGLE_STARTS}")
     return {
         "process_create_p50_s": round(statistics.median(singles), 3),
-        "docker_create_p50_s": None,
-        "docker_run_p50_s": None,
         "fifty_online_s": round(seconds, 2) if online == CROWD else None,
         "api_p99_ms_meanwhile": round(p99, 1),
         "idle_cpu_share": round(share, 4),

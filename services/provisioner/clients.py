@@ -233,6 +233,7 @@ def _desired_instance_from_proto(record: registry_pb2.WorkspaceRecord) -> Desire
         runtime=record.runtime,
         adapter_module=record.adapter_module,
         command=tuple(record.command),
+        image=record.image,
         model=record.model if record.HasField("model") else None,
         parent_id=record.parent_id if record.HasField("parent_id") else None,
         tier=record.tier or DEFAULT_TIER,

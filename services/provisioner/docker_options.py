@@ -60,6 +60,7 @@ class DockerOptions:
     verify_tls: bool = False
     installation_id: str = ""
     image: str = DEFAULT_IMAGE
+    files_image: str = ""
     network: str = DEFAULT_NETWORK
     address_kind: AddressKind = AddressKind.IP
     pull: PullPolicy = PullPolicy.MISSING

@@ -36,6 +36,8 @@ class DesiredInstance:
     adapter_module: str = ""
     command: tuple[str, ...] = ()
     """The command of its agent; empty for that of the backend."""
+    image: str = ""
+    """The image of its instances, for backends that run images; empty for that of the backend."""
     model: str | None = None
     parent_id: str | None = None
     tier: int = DEFAULT_TIER

@@ -105,6 +105,9 @@ def choose_fact(desired: DesiredInstance, instance: Instance | None) -> Fact | N
     match desired.state:
         case DesiredState.RUNNING:
             return _compare_running_instance(desired, instance)
+        case DesiredState.FORGOTTEN if instance and not desired.external:
+            # The feed leaves a removed workspace out once it is stopped, so what is left would never be forgotten.
+            return None
         case DesiredState.STOPPED | DesiredState.FORGOTTEN:
             if _is_running(instance) or (desired.external and not instance):
                 return None
@@ -144,6 +147,11 @@ def compute_earliest_start(
     if len(recent) <= 1:
         return settled
     return max(settled, recent[-1] + RESTART_BACKOFF.delay(len(recent) - 1))
+
+
+def limit_to_now(times: Sequence[datetime], now: datetime) -> list[datetime]:
+    """Return the times, none later than now: after the clock was set back, nothing waits for the old time to come."""
+    return [min(time, now) for time in times]
 
 
 def is_requested_restart(desired: DesiredInstance, instance: Instance) -> bool:

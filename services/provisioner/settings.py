@@ -88,6 +88,9 @@ class Settings(DatabaseSettings):
     docker_image: str = DEFAULT_IMAGE
     """Image of workspaces; `deploy/workspace/Dockerfile` builds it."""
 
+    docker_files_image: str = ""
+    """Image with Python 3.11 or newer, in which the plane reads and writes files of workspaces; empty for theirs."""
+
     docker_pull: PullPolicy = PullPolicy.MISSING
     """`missing` pulls an image that the engine does not have, `never` refuses the start then."""
 
@@ -203,6 +206,7 @@ class Settings(DatabaseSettings):
             verify_tls=self.docker_tls_verify,
             installation_id=self.installation_id,
             image=self.docker_image,
+            files_image=self.docker_files_image,
             network=self.docker_network,
             address_kind=self.docker_address,
             pull=self.docker_pull,

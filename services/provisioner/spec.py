@@ -23,4 +23,5 @@ def build_spec(
         files=files,
         files_digest=desired.files_digest,
         tier=desired.tier,
+        image=desired.image,
     )

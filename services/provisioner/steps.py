@@ -170,6 +170,8 @@ class StepRunner:
         if not desired.is_automatic_restart:
             progress.refused_starts = 0
         now = self._clock.now()
+        progress.starts = plan.limit_to_now(progress.starts, now)
+        progress.ended_at = progress.ended_at and min(progress.ended_at, now)
         if (earliest := plan.compute_earliest_start(desired, instance, progress.starts, progress.ended_at)) > now:
             self._gate.leave(desired.workspace_id)
             step = ProvisioningStep.WAITING_TO_RETRY
@@ -220,6 +222,8 @@ class StepRunner:
         The registry decides whether the workspace gets another instance.
         """
         now = self._clock.now()
+        if progress.check_at is not None:
+            progress.check_at = min(progress.check_at, now + plan.FAILED_START_BACKOFF.maximum)
         if progress.check_at is not None and progress.check_at > now:
             return progress.check_at - now
         try:

@@ -109,6 +109,7 @@ from services.registry.templates.folders import (
     TemplateFolders,
     load_adapters,
     load_commands,
+    load_images,
     load_runtime_provision_timeouts,
 )
 from services.registry.workspace.facts import LivenessTimeouts
@@ -127,9 +128,10 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     declared = await asyncio.to_thread(load_runtime_provision_timeouts, settings.configs_dir)
     adapters = await asyncio.to_thread(load_adapters, settings.configs_dir)
     commands = await asyncio.to_thread(load_commands, settings.configs_dir)
+    images = await asyncio.to_thread(load_images, settings.configs_dir)
     card_keys = await asyncio.to_thread(read_card_keys, settings.agent_card_keys)
     known = catalog.read_catalog(
-        limit=settings.provision_timeout, declared=declared, adapters=adapters, commands=commands
+        limit=settings.provision_timeout, declared=declared, adapters=adapters, commands=commands, images=images
     )
     url, role = settings.database_url.get_secret_value(), service.build_role(settings.role_prefix)
     async with (

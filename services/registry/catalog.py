@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from services.chassis.settings import InvalidSettings
+from services.registry.workspace.validation import IMAGE_PATTERN, MAX_IMAGE_CHARS
 
 CATALOG_PATH = Path(__file__).parent / "catalog.yaml"
 """The catalogue that is delivered with the service."""
@@ -41,6 +42,7 @@ class Runtime(_CatalogModel):
     name: str = Field(min_length=1, max_length=100)
     provision_limit: int = Field(default=int(DEFAULT_PROVISION_LIMIT.total_seconds()), gt=0)
     adapter_module: str = ""
+    image: str = Field(default="", max_length=MAX_IMAGE_CHARS, pattern=IMAGE_PATTERN)
     models: tuple[RuntimeModel, ...] = ()
     required_env: tuple[str | VariableNames, ...] = ()
     speaks_anthropic: bool = False
@@ -80,7 +82,8 @@ class Catalog:
 
     `limit` overrides the provision limit of every runtime. `declared` are the limits in seconds that templates declare,
     by runtime, as they were when the service started. `adapters` and `commands` are the modules and the commands that
-    they declare, by runtime; a runtime to which the catalogue gives an adapter keeps it.
+    they declare, by runtime; a runtime to which the catalogue gives an adapter keeps it. `images` are the images
+    of templates; a runtime to which the catalogue gives an image keeps that, too.
     """
 
     def __init__(
@@ -92,10 +95,12 @@ class Catalog:
         declared: Mapping[str, int] = MappingProxyType({}),
         adapters: Mapping[str, str] = MappingProxyType({}),
         commands: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+        images: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         own = {one.name: one.adapter_module for one in runtimes if one.adapter_module}
         self._adapters = dict(adapters) | own
         self._commands = {runtime: command for runtime, command in commands.items() if runtime not in own}
+        self._images = dict(images) | {one.name: one.image for one in runtimes if one.image}
         self._runtimes = {runtime.name: runtime for runtime in runtimes}
         self.providers = tuple(providers)
         self._limit = limit
@@ -130,6 +135,10 @@ class Catalog:
         """Return the command that an instance runs; empty for that of the backend."""
         return self._commands.get(runtime, ())
 
+    def image(self, runtime: str) -> str:
+        """Return the image of its instances, for backends that run images; empty for that of the backend (PROV-15)."""
+        return self._images.get(runtime, "")
+
     def is_startable(self, runtime: str) -> bool:
         """Whether there is an adapter or a command for the runtime."""
         return runtime in self._adapters or runtime in self._commands
@@ -156,6 +165,7 @@ def read_catalog(
     declared: Mapping[str, int] = MappingProxyType({}),
     adapters: Mapping[str, str] = MappingProxyType({}),
     commands: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    images: Mapping[str, str] = MappingProxyType({}),
 ) -> Catalog:
     """Parse the catalogue in a file; raises `InvalidSettings` with one line of text."""
     try:
@@ -169,6 +179,7 @@ def read_catalog(
         declared=declared,
         adapters=adapters,
         commands=commands,
+        images=images,
     )
 
 

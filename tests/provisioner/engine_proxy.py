@@ -18,13 +18,23 @@ class Fault(StrEnum):
     """The connection ends before the engine receives the request."""
     LOST_ANSWER = "lost answer"
     """The engine does what it was asked, and the connection ends before its answer arrives."""
+    HELD_REQUEST = "held request"
+    """The engine receives nothing, and the connection stays until the client ends it."""
+    HELD_ANSWER = "held answer"
+    """The engine does what it was asked, and the connection stays without its answer until the client ends it."""
+
+
+LOSING_FAULTS = (Fault.LOST_REQUEST, Fault.LOST_ANSWER)
+"""The faults after which the client goes on at once."""
 
 
 class EngineProxy:
     """Forwards to the engine. `break_at` loses one request, `stall` answers nothing, `go_away` ends and refuses all."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, engine_socket: str = ENGINE_SOCKET) -> None:
         self.socket = socket
+        self._engine_socket = engine_socket
+        self._held = asyncio.Event()
         self.host = f"unix://{socket}"
         self._break: tuple[re.Pattern[bytes], Fault] | None = None
         self._flows = asyncio.Event()
@@ -38,8 +48,13 @@ class EngineProxy:
         return self._break is None
 
     def break_at(self, request: str, fault: Fault) -> None:
-        """Lose the next request whose first line matches the pattern."""
+        """Let the fault happen to the next request whose first line matches the pattern."""
+        self._held.clear()
         self._break = re.compile(request.encode()), fault
+
+    async def wait_until_held(self) -> None:
+        """Wait until the request of `break_at` is held."""
+        await self._held.wait()
 
     def stall(self) -> None:
         """Accept connections and requests, and answer nothing, until `resume`."""
@@ -61,7 +76,11 @@ class EngineProxy:
         if self._is_away:
             writer.close()
             return
-        engine_reader, engine_writer = await asyncio.open_unix_connection(ENGINE_SOCKET)
+        try:
+            engine_reader, engine_writer = await asyncio.open_unix_connection(self._engine_socket)
+        except OSError:
+            writer.close()
+            return
         self._writers |= {writer, engine_writer}
         answers = asyncio.ensure_future(self._pump(engine_reader, writer))
         with contextlib.suppress(OSError):
@@ -70,18 +89,28 @@ class EngineProxy:
                 fault = self._find_fault(data)
                 if fault is Fault.LOST_REQUEST:
                     break
-                if fault is Fault.LOST_ANSWER:
+                if fault is Fault.HELD_REQUEST:
+                    await self._hold(reader)
+                    break
+                if fault is not None:
                     answers.cancel()
+                    await asyncio.wait({answers})  # only one task may read the engine's answers
                 engine_writer.write(data)
                 await engine_writer.drain()
-                if fault is Fault.LOST_ANSWER:
+                if fault is not None:
                     await engine_reader.read(1)
+                    if fault is Fault.HELD_ANSWER:
+                        await self._hold(reader)
                     break
         for each in (writer, engine_writer):
             each.close()
             self._writers.discard(each)
         answers.cancel()
         await asyncio.gather(answers, return_exceptions=True)
+
+    async def _hold(self, reader: asyncio.StreamReader) -> None:
+        self._held.set()
+        await reader.read()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -100,9 +129,9 @@ class EngineProxy:
 
 
 @asynccontextmanager
-async def engine_proxy(directory: Path) -> AsyncIterator[EngineProxy]:
+async def engine_proxy(directory: Path, engine_socket: str = ENGINE_SOCKET) -> AsyncIterator[EngineProxy]:
     """Run a proxy on a socket in the directory."""
-    proxy = EngineProxy(directory / "docker.sock")
+    proxy = EngineProxy(directory / "docker.sock", engine_socket)
     server = await asyncio.start_unix_server(proxy.accept, proxy.socket)
     try:
         yield proxy

@@ -18,9 +18,9 @@ from services.provisioner.backends.docker.container import USER_ID
 from services.provisioner.docker_options import DockerOptions, PullPolicy
 from services.provisioner.errors import BackendUnavailable, ImageMissing, StartFailed
 from services.provisioner.model import Credentials, Phase, Spec, WorkspaceId
-from tests.docker_images import build_sleeping_image
+from tests.docker_images import build_base_image, build_sleeping_image
 from tests.provisioner.backend_suite import BackendSuite, build_test_spec
-from tests.provisioner.engine_proxy import Fault, engine_proxy
+from tests.provisioner.engine_proxy import LOSING_FAULTS, Fault, engine_proxy
 
 pytestmark = pytest.mark.docker
 
@@ -157,6 +157,59 @@ async def test_planes_on_one_engine_do_not_see_each_others_instances(backend, op
     assert found.phase is Phase.RUNNING
 
 
+@pytest.mark.covers("PROV-13")
+async def test_container_with_such_a_name_and_no_label_is_neither_listed_nor_touched(backend, engine, spec):
+    await backend.start(spec)
+    stranger = build_test_spec()
+    body = {"Image": build_sleeping_image(), "Cmd": ["true"]}
+    made = engine.create_container_from_config(body, names.name_container(stranger.workspace_id))["Id"]
+    try:
+        await backend.stop(stranger.workspace_id)
+        await backend.forget(stranger.workspace_id)
+
+        assert [instance.workspace_id for instance in await backend.list()] == [spec.workspace_id]
+        assert engine.inspect_container(made)["State"]["Status"] == "created"
+    finally:
+        engine.remove_container(made, force=True)
+
+
+@pytest.mark.covers("PROV-10")
+async def test_many_requests_for_one_removal_all_succeed(backend, spec):
+    for _ in range(5):
+        await backend.start(spec)
+
+        await asyncio.gather(*(remove(backend, spec.workspace_id) for _ in range(4)))
+
+        assert await backend.get(spec.workspace_id) is None
+
+
+async def remove(backend: DockerBackend, workspace_id: WorkspaceId) -> None:
+    """Remove a workspace as the reconciler does: a step that found the engine busy is repeated."""
+    while True:
+        with suppress(BackendUnavailable):
+            await backend.stop(workspace_id)
+            await backend.forget(workspace_id)
+            return
+
+
+@pytest.mark.covers("PROV-15")
+async def test_image_of_the_spec_replaces_that_of_the_backend(backend, engine, spec):
+    other = f"{build_sleeping_image()}-other"
+    engine.tag(build_sleeping_image(), *other.split(":"))
+    try:
+        await backend.start(replace(spec, image=other))
+
+        assert inspect(engine, spec.workspace_id)["Config"]["Image"] == other
+    finally:
+        engine.remove_image(other, force=True)
+
+
+async def test_image_without_a_command_runs_the_one_of_the_spec(backend, engine, spec):
+    await backend.start(replace(spec, image=build_base_image(), command=("sleep", "600")))
+
+    assert inspect(engine, spec.workspace_id)["State"]["Running"]
+
+
 @pytest.mark.covers("PROV-18", "PROV-54")
 async def test_removed_container_and_emptied_volume_are_replaced(backend, engine, spec):
     spec = replace(spec, files=(("config.yaml", "name: ada"),))
@@ -174,7 +227,7 @@ async def test_removed_container_and_emptied_volume_are_replaced(backend, engine
     assert execute(spec.workspace_id, "cat", "/configs/config.yaml", "/configs/.auth_token") == "name: adatoken-2"
 
 
-@pytest.mark.parametrize("fault", list(Fault))
+@pytest.mark.parametrize("fault", LOSING_FAULTS)
 @pytest.mark.parametrize(
     "step", ["POST .*/volumes/create", "POST .*/containers/create", "PUT .*/archive", "POST .*/containers/[^/]+/start"]
 )

@@ -15,7 +15,7 @@ def backend(tmp_path):
     return create_backend(BackendConfig(tmp_path))
 
 
-@pytest.mark.covers("ENG-06")
+@pytest.mark.covers("ENG-06", "PROV-04")
 async def test_start_is_refused(backend):
     with pytest.raises(NoBackend, match="provisioning backend not available"):
         await backend.start(build_test_spec())

@@ -165,13 +165,19 @@ def test_untouched_workspace_needs_no_fact_and_no_step(instance):
     assert plan.choose_step(desired, instance) is Step.NOTHING
 
 
-@pytest.mark.parametrize("state", [DesiredState.STOPPED, DesiredState.FORGOTTEN])
 @given(instance=instances)
-def test_stopped_is_reported_exactly_when_nothing_runs(state, instance):
-    desired = DesiredInstance(workspace_id=ID, generation=3, state=state)
+def test_stopped_is_reported_exactly_when_nothing_runs(instance):
+    desired = DesiredInstance(workspace_id=ID, generation=3, state=DesiredState.STOPPED)
     runs = instance is not None and instance.phase is Phase.RUNNING
 
     assert plan.choose_fact(desired, instance) == (None if runs else InstanceStopped(3))
+
+
+@given(instance=instances)
+def test_removal_is_reported_exactly_when_nothing_is_left(instance):
+    desired = DesiredInstance(workspace_id=ID, generation=3, state=DesiredState.FORGOTTEN)
+
+    assert plan.choose_fact(desired, instance) == (InstanceStopped(3) if instance is None else None)
 
 
 @pytest.mark.parametrize("state", [DesiredState.STOPPED, DesiredState.FORGOTTEN])
@@ -386,7 +392,6 @@ def test_each_difference_to_the_known_reference_has_its_fact(reference, instance
     ("external", "instance", "fact"),
     [
         (False, None, InstanceStopped(1)),
-        (False, EXITED, InstanceStopped(1)),
         (False, RUNNING, None),
         (True, None, None),
         (True, EXITED, InstanceStopped(1)),

@@ -491,6 +491,23 @@ async def test_no_step_begins_on_stale_desired_state(one, two, clock):
         await harness.registry.wait_for_fact(one, 2, "instance_started")
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_clock_that_jumps_delays_no_restart(one, clock, hours):
+    async with provisioner_harness(FakeBackend(), clock=clock) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        for generation in (1, 2, 3):
+            await harness.registry.wait_for_fact(one, generation, "instance_started")
+            if generation == 2:
+                clock.advance(hours=hours)
+            harness.backend.end(one)
+            await harness.registry.wait_for_fact(one, generation, "instance_exited")
+            harness.registry.restart(one, reason="auto_restart")
+            await eventually(lambda wanted=generation + 1: harness.desired_state.get(one).generation == wanted)
+            clock.advance(seconds=4)  # longer than the delay of the third start
+
+        await harness.registry.wait_for_fact(one, 4, "instance_started")
+
+
 async def test_report_that_failed_is_repeated(one):
     async with provisioner_harness(FakeBackend()) as harness, harness.reconciling():
         harness.registry.unreachable_for.add(one)

@@ -41,7 +41,7 @@ def test_runtime_with_an_adapter_is_accepted():
 
 
 def test_spec_contains_everything_that_a_backend_needs():
-    desired = replace(DESIRED, files_digest="a-digest", command=("agent", "--serve"))
+    desired = replace(DESIRED, files_digest="a-digest", command=("agent", "--serve"), image="agents:2")
 
     built = spec.build_spec(desired, CREDENTIALS, environment=(("KEY", "1"),), files=(("config.yaml", "name: ada"),))
 
@@ -53,6 +53,7 @@ def test_spec_contains_everything_that_a_backend_needs():
         command=("agent", "--serve"),
         files=(("config.yaml", "name: ada"),),
         files_digest="a-digest",
+        image="agents:2",
     )
 
 

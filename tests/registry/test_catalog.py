@@ -37,6 +37,23 @@ def test_the_catalogue_contains_the_runtimes_of_the_contract():
     assert known.adapter_module("cobol") == ""
 
 
+@pytest.mark.covers("PROV-15")
+def test_the_image_of_a_runtime_is_that_of_the_catalogue_then_of_a_template(tmp_path):
+    text = TWO_RUNTIMES.replace("name: cook", "name: cook\n    image: registry.example:5000/cook@sha256:12")
+
+    known = read(tmp_path, text, images={"cook": "template:1", "bare": "template:2"})
+
+    assert known.image("cook") == "registry.example:5000/cook@sha256:12"
+    assert known.image("bare") == "template:2"
+    assert known.image("cobol") == ""
+
+
+@pytest.mark.parametrize("image", ["-v", "a b", "a\\n", "'a' * 256", "/a"])
+def test_an_image_that_is_no_name_of_one_is_refused(tmp_path, image):
+    with pytest.raises(InvalidSettings, match="image"):
+        read(tmp_path, TWO_RUNTIMES.replace("name: cook", f'name: cook\n    image: "{image}"'))
+
+
 @pytest.mark.covers("PROV-47")
 def test_the_provision_limit_is_ten_minutes_thirty_for_hermes_or_the_override():
     known, overridden = catalog.read_catalog(), catalog.read_catalog(limit=timedelta(seconds=60))

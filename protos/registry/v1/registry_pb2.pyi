@@ -1878,6 +1878,7 @@ class WorkspaceRecord(message.Message):
     AGENT_SECURITY_FIELD_NUMBER: builtins.int
     EXTENSION_HEADERS_FIELD_NUMBER: builtins.int
     COMMAND_FIELD_NUMBER: builtins.int
+    IMAGE_FIELD_NUMBER: builtins.int
     HIBERNATES_WHEN_IDLE_FIELD_NUMBER: builtins.int
     IS_IDLE_CHECKED_FIELD_NUMBER: builtins.int
     id: builtins.str
@@ -1913,6 +1914,8 @@ class WorkspaceRecord(message.Message):
     """The digest of the files that its instances start with (TemplateService.GetInstanceFiles); empty for none."""
     template: builtins.str
     """The template it was created from; empty for none."""
+    image: builtins.str
+    """The image of its instances, for backends that run images; empty for that of the backend."""
     hibernates_when_idle: builtins.bool
     """True if it hibernates when it is idle: its work is to be reported (LifecycleService.ReportWork)."""
     is_idle_checked: builtins.bool
@@ -1981,12 +1984,13 @@ class WorkspaceRecord(message.Message):
         agent_security: AgentSecurity | None = ...,
         extension_headers: abc.Iterable[builtins.str] | None = ...,
         command: abc.Iterable[builtins.str] | None = ...,
+        image: builtins.str = ...,
         hibernates_when_idle: builtins.bool = ...,
         is_idle_checked: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "agent_security", b"agent_security", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "model", b"model", "parent_id", b"parent_id", "registered_at", b"registered_at", "status_since", b"status_since", "workspace_dir", b"workspace_dir"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "adapter_module", b"adapter_module", "address", b"address", "address_trusted", b"address_trusted", "agent_security", b"agent_security", "brief", b"brief", "budget_limit", b"budget_limit", "command", b"command", "declarations", b"declarations", "delivery_mode", b"delivery_mode", "desired_state", b"desired_state", "extension_headers", b"extension_headers", "external", b"external", "generation", b"generation", "hibernates_when_idle", b"hibernates_when_idle", "id", b"id", "instance_reference", b"instance_reference", "interfaces", b"interfaces", "is_idle_checked", b"is_idle_checked", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "registered_at", b"registered_at", "revision", b"revision", "runtime", b"runtime", "starter_files", b"starter_files", "status", b"status", "status_reason", b"status_reason", "status_since", b"status_since", "template", b"template", "tier", b"tier", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "adapter_module", b"adapter_module", "address", b"address", "address_trusted", b"address_trusted", "agent_security", b"agent_security", "brief", b"brief", "budget_limit", b"budget_limit", "command", b"command", "declarations", b"declarations", "delivery_mode", b"delivery_mode", "desired_state", b"desired_state", "extension_headers", b"extension_headers", "external", b"external", "generation", b"generation", "hibernates_when_idle", b"hibernates_when_idle", "id", b"id", "image", b"image", "instance_reference", b"instance_reference", "interfaces", b"interfaces", "is_idle_checked", b"is_idle_checked", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "registered_at", b"registered_at", "revision", b"revision", "runtime", b"runtime", "starter_files", b"starter_files", "status", b"status", "status_reason", b"status_reason", "status_since", b"status_since", "template", b"template", "tier", b"tier", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__budget_limit: _TypeAlias = typing.Literal["budget_limit"]  # noqa: Y015
     _WhichOneofArgType__budget_limit: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit"]  # noqa: Y015

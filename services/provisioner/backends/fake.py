@@ -7,7 +7,7 @@ from itertools import count
 
 from services.provisioner import file_rules
 from services.provisioner.backends import log_tail
-from services.provisioner.backends.base import BackendConfig
+from services.provisioner.backends.base import Backend, BackendConfig
 from services.provisioner.errors import FileMissing, InvalidPath, NoFiles, StartFailed
 from services.provisioner.model import (
     Credentials,
@@ -161,5 +161,5 @@ class FakeBackend:
             self._instances[workspace_id] = replace(present, phase=Phase.EXITED, exit_code=exit_code)
 
 
-def create_backend(_: BackendConfig) -> FakeBackend:
+def create_backend(_: BackendConfig) -> Backend:
     return FakeBackend()

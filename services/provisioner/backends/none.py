@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
-from services.provisioner.backends.base import BackendConfig
+from services.provisioner.backends.base import Backend, BackendConfig
 from services.provisioner.errors import NoBackend, NoFiles
 from services.provisioner.model import FileContent, FileEntry, FilePath, FileRoot, Instance, LogTail, Spec, WorkspaceId
 
@@ -60,5 +60,5 @@ class NoneBackend:
         yield WorkspaceId("")
 
 
-def create_backend(_: BackendConfig) -> NoneBackend:
+def create_backend(_: BackendConfig) -> Backend:
     return NoneBackend()

@@ -15,7 +15,7 @@ from typing import TypeVar
 import structlog
 
 from services.provisioner.backends import config_files, file_tree, log_tail, process_identity, spawn
-from services.provisioner.backends.base import BackendConfig
+from services.provisioner.backends.base import Backend, BackendConfig
 from services.provisioner.backends.exit_watcher import ExitWatcher
 from services.provisioner.backends.spawn import LaunchRequest
 from services.provisioner.backends.workspace_directory import (
@@ -233,7 +233,7 @@ class ProcessBackend:
         }
 
 
-def create_backend(config: BackendConfig) -> ProcessBackend:
+def create_backend(config: BackendConfig) -> Backend:
     return ProcessBackend(config.home, config.command or DEFAULT_AGENT_COMMAND)
 
 

@@ -204,7 +204,12 @@ class RegistryServicer(rpc.RegistryServiceServicer):
 
     def _build_record(self, workspace: Workspace) -> pb.WorkspaceRecord:
         runtime = workspace.runtime
-        return wire.build_record(workspace, self._catalog.adapter_module(runtime), self._catalog.command(runtime))
+        return wire.build_record(
+            workspace,
+            self._catalog.adapter_module(runtime),
+            self._catalog.command(runtime),
+            image=self._catalog.image(runtime),
+        )
 
     def _build_workspace(self, entry: ListedWorkspace) -> pb.Workspace:
         return wire.build_workspace(entry, self._catalog.declared_limit(entry.workspace.runtime))

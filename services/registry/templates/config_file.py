@@ -10,7 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from services.registry.templates.bounded_yaml import InvalidYaml, parse_yaml
 from services.registry.workspace.model import EXTERNAL, Brief, Schedule
 from services.registry.workspace.starter_files import CONFIG_FILE, Files
-from services.registry.workspace.validation import MAX_CODE_BYTES, MAX_NAME_BYTES, WorkspaceDraft
+from services.registry.workspace.validation import (
+    IMAGE_PATTERN,
+    MAX_CODE_BYTES,
+    MAX_IMAGE_CHARS,
+    MAX_NAME_BYTES,
+    WorkspaceDraft,
+)
 
 MAX_CONFIG_BYTES = 256 * 1024
 """Size of the largest config.yaml."""
@@ -41,6 +47,9 @@ MAX_ARGUMENT_CHARS = 4096
 """Length of the longest argument of a command."""
 
 Argument = Annotated[str, Field(max_length=MAX_ARGUMENT_CHARS, pattern=r"^[^\x00\r\n]*$")]
+
+
+ImageName = Annotated[str, Field(max_length=MAX_IMAGE_CHARS, pattern=IMAGE_PATTERN)]
 
 
 class _ConfigFileModel(BaseModel):
@@ -92,6 +101,8 @@ class TemplateConfig(_ConfigFileModel):
     """The Python module that instances of the runtime run; only that of a template on the operator's disk counts."""
     command: Annotated[list[Argument], Field(max_length=MAX_COMMAND_ARGUMENTS)] = []
     """The command that instances of the runtime run instead; only that of a template on the operator's disk counts."""
+    image: ImageName = ""
+    """The image in which instances of the runtime run; only that of a template on the operator's disk counts."""
     model: ShortText | None = None
     skills: Annotated[list[ShortText], Field(max_length=MAX_LIST_ITEMS)] = []
     models: Annotated[list[TemplateModel], Field(max_length=MAX_LIST_ITEMS)] = []

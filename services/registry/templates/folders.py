@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -18,6 +19,8 @@ from services.registry.workspace import starter_files
 from services.registry.workspace.model import EXTERNAL
 from services.registry.workspace.starter_files import CONFIG_FILE, Files, StarterFiles
 from services.registry.workspace.validation import DEFAULT_RUNTIME, WorkspaceDraft
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -86,7 +89,7 @@ class TemplateFolders:
             config = config_file.parse_config(files[CONFIG_FILE].encode())
         except InvalidYaml as fault:
             raise InvalidTemplate(f"{CONFIG_FILE}: {fault}") from None
-        for member in ("adapter", "command"):
+        for member in ("adapter", "command", "image"):
             if getattr(config, member):
                 raise InvalidTemplate(
                     f"{CONFIG_FILE}: {member}: only a template that the operator puts on disk may have one"
@@ -175,38 +178,17 @@ def load_runtime_provision_timeouts(root: Path) -> Mapping[str, int]:
 
 def load_adapters(root: Path) -> Mapping[str, str]:
     """Return the adapter modules that templates declare, by runtime; of several for one runtime the first counts."""
-    found: dict[str, str] = {}
-
-    def visit(template_id: str, content: bytes) -> None:
-        try:
-            config = config_file.parse_config(content)
-        except InvalidYaml:
-            return
-        if not config.adapter or config.runtime in {"", EXTERNAL}:
-            return
-        if found.setdefault(config.runtime, config.adapter) != config.adapter:
-            log.warning("second adapter of a runtime ignored", template=template_id, runtime=config.runtime)
-
-    walk_template_configs(root, visit)
-    return found
+    return _load_by_runtime(root, "adapter", lambda config: config.adapter)
 
 
 def load_commands(root: Path) -> Mapping[str, tuple[str, ...]]:
     """Return the commands that templates declare, by runtime; of several for one runtime the first counts."""
-    found: dict[str, tuple[str, ...]] = {}
+    return _load_by_runtime(root, "command", lambda config: tuple(config.command))
 
-    def visit(template_id: str, content: bytes) -> None:
-        try:
-            config = config_file.parse_config(content)
-        except InvalidYaml:
-            return
-        if not config.command or config.runtime in {"", EXTERNAL}:
-            return
-        if found.setdefault(config.runtime, tuple(config.command)) != tuple(config.command):
-            log.warning("second command of a runtime ignored", template=template_id, runtime=config.runtime)
 
-    walk_template_configs(root, visit)
-    return found
+def load_images(root: Path) -> Mapping[str, str]:
+    """Return the images that templates declare, by runtime; of several for one runtime the first counts (PROV-15)."""
+    return _load_by_runtime(root, "image", lambda config: config.image)
 
 
 def read_files(directory: Path) -> Files:
@@ -232,6 +214,25 @@ def read_files(directory: Path) -> Files:
         return starter_files.validate_files(files)
     except (InvalidPath, TooManyFiles) as refusal:
         raise InvalidFolder(refusal.message) from None
+
+
+def _load_by_runtime(root: Path, member: str, read: Callable[[TemplateConfig], T]) -> Mapping[str, T]:
+    """Return a member of the templates' configurations by runtime, without empty ones; the first one counts."""
+    found: dict[str, T] = {}
+
+    def visit(template_id: str, content: bytes) -> None:
+        try:
+            config = config_file.parse_config(content)
+        except InvalidYaml:
+            return
+        value = read(config)
+        if not value or config.runtime in {"", EXTERNAL}:
+            return
+        if found.setdefault(config.runtime, value) != value:
+            log.warning("second one of a runtime ignored", member=member, template=template_id, runtime=config.runtime)
+
+    walk_template_configs(root, visit)
+    return found
 
 
 def _list_directories(root: Path) -> list[Path]:

@@ -257,7 +257,9 @@ def _build_exit(at: datetime | None, code: int | None) -> pb.InstanceExit | None
     return exited
 
 
-def build_record(workspace: Workspace, adapter_module: str, command: Sequence[str] = ()) -> pb.WorkspaceRecord:
+def build_record(
+    workspace: Workspace, adapter_module: str, command: Sequence[str] = (), *, image: str = ""
+) -> pb.WorkspaceRecord:
     """Return a workspace as the other services see it."""
     address = routes.find_address(workspace)
     return pb.WorkspaceRecord(
@@ -283,6 +285,7 @@ def build_record(workspace: Workspace, adapter_module: str, command: Sequence[st
         declarations=build_declarations(workspace.declarations),
         adapter_module=adapter_module,
         command=command,
+        image=image,
         workspace_dir=workspace.workspace_dir,
         workspace_access=workspace.workspace_access,
         instance_reference=workspace.instance_reference,

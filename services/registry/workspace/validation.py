@@ -23,6 +23,12 @@ MAX_NAME_BYTES = 255
 MAX_ROLE_BYTES = 1000
 """Limit on a role."""
 
+MAX_IMAGE_CHARS = 255
+"""Length of the longest name of an image."""
+
+IMAGE_PATTERN = r"^([A-Za-z0-9][A-Za-z0-9._/:@-]*)?$"
+"""What the name of an image looks like: a repository with a tag or a digest, after a registry or without one."""
+
 MAX_CODE_BYTES = 100
 """Limit on a runtime or model."""
 

@@ -10,7 +10,7 @@ from services.registry.errors.templates import InvalidTemplate
 from services.registry.errors.workspaces import RuntimeNotStartable
 from services.registry.templates.bounded_yaml import InvalidYaml
 from services.registry.templates.config_file import parse_config
-from services.registry.templates.folders import TemplateFolders, load_adapters, load_commands
+from services.registry.templates.folders import TemplateFolders, load_adapters, load_commands, load_images
 from services.registry.workspace.validation import WorkspaceDraft
 from tests.registry.conftest import ADMIN
 from tests.registry.organisation_factory import open_organisation_factory
@@ -128,6 +128,22 @@ async def test_a_template_that_comes_through_the_api_names_no_adapter(tmp_path):
 
     assert "adapter" in str(refused.value.details)
     assert load_adapters(tmp_path) == {}
+
+
+@pytest.mark.covers("PROV-15")
+async def test_only_a_template_on_disk_names_the_image_of_its_runtime(tmp_path):
+    write_templates(
+        tmp_path,
+        a="{name: A, runtime: mine, image: 'registry.example:5000/mine:1'}",
+        b="{name: B, runtime: mine, image: another}",
+        c="{name: C, runtime: broken, image: '--privileged'}",
+    )
+    assert load_images(tmp_path) == {"mine": "registry.example:5000/mine:1"}
+
+    with pytest.raises(InvalidTemplate) as refused:
+        await TemplateFolders(tmp_path).import_template("d", {"config.yaml": "{name: D, runtime: d, image: x}"})
+    assert "image" in str(refused.value.details)
+    assert "d" not in load_images(tmp_path)
 
 
 @pytest.mark.covers("DWN-09")

@@ -1,16 +1,17 @@
 """The backend `docker`: each instance is a container, with volumes of its own, on one network."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import structlog
 
-from services.provisioner.backends.base import BackendConfig
+from services.provisioner.backends.base import Backend, BackendConfig
 from services.provisioner.backends.docker import container, logs, names, views
 from services.provisioner.backends.docker.engine import Engine, ObjectConflict, ObjectNotFound, RequestRefused
 from services.provisioner.backends.docker.exits import ExitStream
+from services.provisioner.backends.docker.files import VolumeFiles
 from services.provisioner.backends.docker.images import ImageStore
 from services.provisioner.backends.docker.installation import load_installation_id
 from services.provisioner.backends.docker.network import ensure_network
@@ -19,7 +20,7 @@ from services.provisioner.backends.docker.views import ContainerView
 from services.provisioner.backends.docker.volumes import VolumeStore
 from services.provisioner.docker_options import DockerOptions
 from services.provisioner.errors import BackendUnavailable, StartFailed, StopFailed
-from services.provisioner.model import Instance, LogTail, Phase, Spec, WorkspaceId
+from services.provisioner.model import FileEntry, FilePath, FileRoot, Instance, LogTail, Phase, Spec, WorkspaceId
 
 log = structlog.get_logger()
 
@@ -36,6 +37,9 @@ class DockerBackend:
         self._engine = Engine(options)
         self._images = ImageStore(self._engine, options)
         self._volumes = VolumeStore(self._engine, installation_id)
+        self._files = VolumeFiles(
+            self._engine, self._images, installation_id, image=options.files_image or options.image
+        )
 
     async def start(self, spec: Spec) -> Instance:
         try:
@@ -72,6 +76,7 @@ class DockerBackend:
             if view is not None:
                 await self._remove(view.id)
             await self._volumes.remove_helper(workspace_id)
+            await self._files.remove_helpers(workspace_id)
             await self._volumes.remove(workspace_id)
         except (ObjectConflict, RequestRefused) as error:
             log.warning("removal refused by the engine", workspace=workspace_id, error=str(error))
@@ -105,6 +110,20 @@ class DockerBackend:
             return None
         except (ObjectConflict, RequestRefused) as error:
             raise BackendUnavailable from error
+
+    async def list_files(
+        self, workspace_id: WorkspaceId, root: FileRoot, directory: FilePath, depth: int
+    ) -> Sequence[FileEntry]:
+        return await self._files.list_entries(workspace_id, root, directory, depth)
+
+    async def read_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> bytes:
+        return await self._files.read(workspace_id, root, path)
+
+    async def write_files(self, workspace_id: WorkspaceId, root: FileRoot, files: Mapping[FilePath, str]) -> None:
+        await self._files.write(workspace_id, root, files)
+
+    async def delete_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> None:
+        await self._files.delete(workspace_id, root, path)
 
     async def watch_exits(self) -> AsyncGenerator[WorkspaceId, None]:
         async with aclosing(ExitStream(self._engine, self._installation_id).follow()) as ends:
@@ -188,6 +207,6 @@ class DockerBackend:
             raise BackendUnavailable from error
 
 
-def create_backend(config: BackendConfig) -> DockerBackend:
+def create_backend(config: BackendConfig) -> Backend:
     options = config.docker
     return DockerBackend(options, options.installation_id or load_installation_id(config.home))

@@ -1,5 +1,6 @@
 """Builds the configuration of a workspace's container from its spec."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +19,9 @@ MAX_LOG_FILE = "10m"
 
 STOP_GRACE = timedelta(seconds=5)
 """Time that an agent may take to end after SIGTERM before it is killed."""
+
+FILE_HELPER_MEMORY = 256 * 1024**2
+"""The memory of a helper that reads or writes the largest file."""
 
 CPU_PERIOD = 100_000
 """Microseconds over which the use of the processors is measured."""
@@ -62,8 +66,36 @@ def build_helper(spec: Spec, *, installation_id: str, image: str) -> dict[str, A
     """Return the body of the request for the container through which volumes are given to the agent's user."""
     return {
         "Image": image,
+        # It is never started; the engine only refuses a container of an image without a command.
+        "Cmd": ["true"],
         "Labels": names.build_labels(installation_id, spec.workspace_id),
         "HostConfig": {"Mounts": _build_mounts(spec), "NetworkMode": "none"},
+    }
+
+
+def build_file_helper(
+    *, volume: str, labels: Mapping[str, str], purpose: str, image: str, script: str
+) -> dict[str, Any]:
+    """Return the body of the request for a container that runs a Python script on one volume, as the agent's user."""
+    # The engine makes a volume that was removed meanwhile; with its labels it is found and removed again.
+    options = {"NoCopy": True, "Labels": dict(labels)}
+    return {
+        "Image": image,
+        "Entrypoint": ["python3", "-I", "-S", "-B", "-c", script],
+        "User": f"{USER_ID}:{USER_ID}",
+        "WorkingDir": "/",
+        "Labels": dict(labels) | {names.PURPOSE: purpose},
+        "HostConfig": {
+            "Mounts": [{"Type": "volume", "Source": volume, "Target": "/files", "VolumeOptions": options}],
+            "NetworkMode": "none",
+            "Memory": FILE_HELPER_MEMORY,
+            "MemorySwap": FILE_HELPER_MEMORY,
+            "PidsLimit": 16,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
+            "LogConfig": {"Type": "none"},
+            "RestartPolicy": {"Name": "no"},
+        },
     }
 
 

@@ -13,7 +13,7 @@ from docker.errors import DockerException
 from docker.types import CancellableStream
 
 from services.provisioner.backends.docker.engine import Engine
-from services.provisioner.backends.docker.names import WORKSPACE, build_label_filters
+from services.provisioner.backends.docker.names import GENERATION, WORKSPACE, build_label_filters
 from services.provisioner.errors import BackendUnavailable
 from services.provisioner.model import WorkspaceId
 
@@ -26,7 +26,9 @@ class ExitStream:
 
     def __init__(self, engine: Engine, installation_id: str) -> None:
         self._engine = engine
-        self._filters = {"type": "container", "event": "die", "label": build_label_filters(installation_id)}
+        # Only containers of agents have a generation; helpers end after every request.
+        labels = [*build_label_filters(installation_id), GENERATION]
+        self._filters = {"type": "container", "event": "die", "label": labels}
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Queue[WorkspaceId | None] = asyncio.Queue()
         self._stream: CancellableStream[Any] | None = None

@@ -11,6 +11,10 @@ MANAGED = "molecule.platform.managed"
 INSTALLATION = "molecule.platform.instance"
 WORKSPACE = "molecule.platform.workspace"
 GENERATION = "molecule.platform.generation"
+PURPOSE = "molecule.platform.purpose"
+
+FILES = "files"
+"""The purpose of a container that carries out one request about files."""
 
 AGENT_PORT = 8000
 """The port that every agent listens on in its container."""
@@ -32,6 +36,11 @@ def name_container(workspace_id: WorkspaceId) -> str:
 def name_helper(workspace_id: WorkspaceId) -> str:
     """Return the name of the container that is created, and never started, to give volumes to the agent's user."""
     return f"{name_container(workspace_id)}-files"
+
+
+def name_file_helper(workspace_id: WorkspaceId, token: str) -> str:
+    """Return the name of the container for one request about files; `token` tells requests apart."""
+    return f"{name_helper(workspace_id)}-{token}"
 
 
 def list_volumes(workspace_id: WorkspaceId) -> tuple[Volume, ...]:
