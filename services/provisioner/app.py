@@ -1,7 +1,7 @@
 """Assembles the provisioner: its clients, its backend, its servicers and its loops."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from importlib import import_module
 
@@ -38,11 +38,13 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     role = service.build_role(settings.role_prefix)
     lock = AdvisoryLock(settings.database_url.get_secret_value(), role=role, name="provisioner.reconciler")
     async with (
+        AsyncExitStack() as stack,
         open_channel(
             settings.registry_targets, caller_service=NAME, service="registry", tls=settings.tls
         ) as registry_channel,
         open_channel(settings.auth_targets, caller_service=NAME, service="auth", tls=settings.tls) as auth_channel,
     ):
+        stack.push_async_callback(backend.close)
         registry = RegistryClient(registry_channel, backend=backend.name)
         auth = AuthClient(auth_channel)
         desired_state = DesiredStateCache(registry)
@@ -85,8 +87,15 @@ service = Service(name=NAME, settings=Settings, assemble=assemble)
 
 
 def _load_backend(settings: Settings) -> Backend:
-    if settings.backend not in BACKENDS:
-        raise InvalidSettings(f'PROVISIONER_BACKEND must be one of {", ".join(BACKENDS)} (got "{settings.backend}")')
-    config = BackendConfig(settings.home.expanduser().absolute(), settings.command, settings.docker_options)
-    backend: Backend = import_module(BACKENDS[settings.backend]).create_backend(config)
+    if settings.backend_name not in BACKENDS:
+        raise InvalidSettings(
+            f'PROVISIONER_BACKEND must be one of {", ".join(BACKENDS)} (got "{settings.backend_name}")'
+        )
+    config = BackendConfig(
+        settings.home.expanduser().absolute(),
+        settings.command,
+        settings.docker_options,
+        settings.control_plane_options,
+    )
+    backend: Backend = import_module(BACKENDS[settings.backend_name]).create_backend(config)
     return backend

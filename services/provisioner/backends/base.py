@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from services.provisioner.control_plane_options import ControlPlaneOptions
 from services.provisioner.docker_options import DockerOptions
 from services.provisioner.model import Instance, LogTail, Spec, WorkspaceId
 
@@ -16,12 +17,13 @@ from services.provisioner.model import Instance, LogTail, Spec, WorkspaceId
 class BackendConfig:
     """The configuration of a backend: the plane's directory, and the command of an agent (empty for the default).
 
-    `docker` has the options of the backend `docker`; the others ignore them.
+    `docker` and `control_plane` have the options of these backends; the others ignore them.
     """
 
     home: Path
     command: tuple[str, ...] = ()
     docker: DockerOptions = field(default_factory=DockerOptions)
+    control_plane: ControlPlaneOptions = field(default_factory=ControlPlaneOptions)
 
 
 class Backend(Protocol):
@@ -89,4 +91,8 @@ class Backend(Protocol):
 
         An exit may be missed; `list` then shows it. One iterator may be open at a time.
         """
+        ...
+
+    async def close(self) -> None:
+        """Close the connections of the backend. Instances keep running."""
         ...

@@ -78,6 +78,9 @@ class FakeBackend:
         while True:
             yield await self._exits.get()
 
+    async def close(self) -> None:
+        pass
+
     def end(self, workspace_id: WorkspaceId, *, exit_code: int = 1) -> None:
         """End the instance, as if its agent had exited."""
         self._mark_exited(workspace_id, exit_code=exit_code)

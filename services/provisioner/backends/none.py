@@ -36,6 +36,9 @@ class NoneBackend:
         await asyncio.get_running_loop().create_future()
         yield WorkspaceId("")
 
+    async def close(self) -> None:
+        pass
+
 
 def create_backend(_: BackendConfig) -> NoneBackend:
     return NoneBackend()

@@ -131,6 +131,9 @@ class ProcessBackend:
             watcher.close()
             self._exit_watcher = None
 
+    async def close(self) -> None:
+        pass
+
     async def _start(self, directory: WorkspaceDirectory, spec: Spec) -> Instance:
         present = await self.get(spec.workspace_id)
         if present and present.phase is Phase.RUNNING and present.generation == spec.generation:

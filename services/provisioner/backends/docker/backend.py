@@ -111,6 +111,9 @@ class DockerBackend:
             async for workspace_id in ends:
                 yield workspace_id
 
+    async def close(self) -> None:
+        await self._engine.close()
+
     async def ensure_network(self) -> str:
         """Create the network unless it exists, and return this machine's address there."""
         return await ensure_network(self._engine, self._options.network)
