@@ -7,7 +7,7 @@ DEV_STAMP := .venv/.installed
 PACKAGES := services gateway protos deploy molecule_agent molecule_cli molecule_http molecule_a2a
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status test mutants check e2e protos migrate settings states promises bench bench-registry bench-streams bench-delivery chaos
+.PHONY: help install up down status test mutants check e2e protos migrate settings states promises bench bench-registry bench-provisioner bench-streams bench-delivery chaos
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ bench: install  ## echo through the plane against the agent directly
 
 bench-registry: install  ## the registry with ten thousand agents: heartbeats, feed, lists, sweeps
 	@$(BIN)/python -m bench.registry
+
+bench-provisioner: install  ## starts of agents: one at a time, fifty at once, the API meanwhile, idle cost
+	@$(BIN)/python -m bench.provisioner
 
 bench-streams: install  ## streams: first byte, lateness of events, memory of a thousand, cost of storing and converting
 	@$(BIN)/python -m bench.streams

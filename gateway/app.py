@@ -47,6 +47,7 @@ from gateway.routes.entries import EntryRoutes
 from gateway.routes.event_readers import EventReaders
 from gateway.routes.event_stream import EventStreamRoutes
 from gateway.routes.events import EventRoutes
+from gateway.routes.files import FileRoutes
 from gateway.routes.inbox import InboxRoutes
 from gateway.routes.instructions import InstructionRoutes
 from gateway.routes.lifecycle import LifecycleRoutes
@@ -201,6 +202,7 @@ def build_routes(
         *WorkspaceRoutes(channels.registry).list_routes(),
         *LifecycleRoutes(channels.registry).list_routes(),
         *LogRoutes(channels.provisioner).list_routes(),
+        *FileRoutes(channels.provisioner).list_routes(),
         *SearchRoutes(channels.registry).list_routes(),
         *RegistryRoutes(channels.registry).list_routes(),
         *EventRoutes(channels.registry).list_routes(),

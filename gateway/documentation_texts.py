@@ -38,6 +38,7 @@ TAGS = {
     "orgs": "Import of organisations, and teams from templates.",
     "bundles": "Portable copies of workspaces with everything below them.",
     "audit": "Who did what: the audit log and its verification.",
+    "files": "The files of a workspace, whether its agent runs or not.",
     "logs": "What an agent writes to its output.",
     "liveness": "Background loops of the services.",
     "operations": "Health, readiness and metrics.",

@@ -1,4 +1,4 @@
-"""The commands that change the state of a workspace: `molecule pause`, `resume`, `hibernate`, `restart`, `remove`."""
+"""The commands `molecule pause`, `resume`, `hibernate`, `restart`, `cancel` and `remove` of a workspace."""
 
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ NEXT_STEPS = (
     ("parent workspace", "molecule resume with the name of the parent starts this one too"),
     ("external workspaces cannot", "its agent is started elsewhere; molecule pause keeps messages from it"),
     ("provisioner not available", "molecule status shows which service does not answer"),
+    ("workspace is ", "only a start can be cancelled; molecule pause stops a workspace that runs"),
     ("workspace removed", "it cannot be restored; create another one"),
     ("invalid template", "molecule templates lists those that can be used"),
     ("failed to stop workspace", "it runs as before; the log of the provisioner says why"),
@@ -24,7 +25,7 @@ NEXT_STEPS = (
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to `app`."""
-    for command in (pause, resume, hibernate, restart, remove):
+    for command in (pause, resume, hibernate, restart, cancel, remove):
         app.command()(command)
 
 
@@ -74,6 +75,12 @@ def restart(
     answer = _send_command(workspace, "POST", "/restart", body={"template": template} if template else None)
     applied = f" with {answer['config_dir']}" if template else ""
     terminal.print_line(f"provisioning{applied}; molecule status shows when it is online")
+
+
+def cancel(workspace: Workspace) -> None:
+    """Cancel the start of a workspace that is provisioning: nothing of it runs until [bold]molecule restart[/]."""
+    _send_command(workspace, "POST", "/provision/cancel")
+    terminal.print_line(f"cancelled; molecule restart {workspace} starts it again")
 
 
 def remove(

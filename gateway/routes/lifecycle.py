@@ -1,4 +1,4 @@
-"""Routes that pause, resume and hibernate workspaces, and the state that their agents read."""
+"""Routes that pause, resume and hibernate workspaces and cancel their starts, and the state that their agents read."""
 
 from datetime import timedelta
 from typing import cast
@@ -13,6 +13,7 @@ from gateway.route import Call, Route
 from gateway.schemas.lifecycle import (
     BootstrapFailure,
     BootstrapFailureResult,
+    CancellationResult,
     HibernationResult,
     PauseResult,
     ResumeResult,
@@ -21,7 +22,7 @@ from gateway.schemas.lifecycle import (
 from gateway.schemas.workspaces import render_status
 from protos.registry.v1 import lifecycle_pb2 as pb
 from protos.registry.v1 import lifecycle_pb2_grpc as rpc
-from protos.registry.v1 import registry_pb2, registry_pb2_grpc
+from protos.registry.v1 import provisioning_pb2, provisioning_pb2_grpc, registry_pb2, registry_pb2_grpc
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
@@ -50,6 +51,7 @@ class LifecycleRoutes:
         self._registry = registry
         self._stub = rpc.LifecycleServiceStub(registry.channel)
         self._workspaces = registry_pb2_grpc.RegistryServiceStub(registry.channel)
+        self._provisioning = provisioning_pb2_grpc.ProvisioningServiceStub(registry.channel)
 
     def list_routes(self) -> list[Route]:
         """Return the routes of this class."""
@@ -81,6 +83,15 @@ class LifecycleRoutes:
                 query={"force": "`true`: also while it has active tasks"},
                 answer=HibernationResult,
                 refusal_statuses=frozenset({404, 409, 502}),
+            ),
+            Route(
+                method="POST",
+                path="/workspaces/{id}/provision/cancel",
+                handler=self.cancel_provisioning,
+                summary="Cancel the start of a workspace",
+                guard=WRITE,
+                answer=CancellationResult,
+                refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
                 method="POST",
@@ -120,6 +131,15 @@ class LifecycleRoutes:
             self._stub.ResumeWorkspace, request, on_behalf_of=call.identity
         )
         return ResumeResult(status=render_status(reply.status), resumed_count=reply.resumed)
+
+    async def cancel_provisioning(self, call: Call) -> object:
+        """Cancel the start of a workspace; answered after the commit, before its instance is stopped."""
+        request = provisioning_pb2.CancelProvisioningRequest(workspace_id=call.workspace_id)
+        reply: provisioning_pb2.CancelProvisioningResponse = await self._registry.call(
+            self._provisioning.CancelProvisioning, request, on_behalf_of=call.identity
+        )
+        workspace = reply.workspace
+        return CancellationResult(status=render_status(workspace.status), status_reason=workspace.status_reason)
 
     async def hibernate(self, call: Call) -> object:
         """Hibernate a workspace; answered once its instance has stopped."""

@@ -36,6 +36,13 @@ class HibernationResult(TypedDict):
     status: Literal["hibernated"]
 
 
+class CancellationResult(TypedDict):
+    """Answer of a cancelled start."""
+
+    status: WorkspaceStatusName
+    status_reason: str
+
+
 class BootstrapFailureResult(TypedDict):
     """Answer to a report that an instance does not boot."""
 

@@ -1,6 +1,6 @@
 """Workspaces: what the routes take, and what they answer."""
 
-from typing import Any, Literal, NotRequired
+from typing import Any, Literal, NotRequired, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -134,8 +134,31 @@ class AgentSecurity(TypedDict):
     alternatives: list[list[SecurityScheme]]
 
 
+class BackendEvent(TypedDict):
+    """Something that the backend did for a start, or that happened to the instance."""
+
+    at: DateTime
+    kind: str
+    text: str
+    exit_code: NotRequired[int]
+
+
+class Provisioning(TypedDict):
+    """Where the start of a workspace stands. `position` 0 is in progress, 1 is the next one that waits."""
+
+    step: Literal["queued", "resolving", "pulling", "starting", "waiting_for_register", "waiting_to_retry", "failed"]
+    reason: str | None
+    text: str
+    position: int | None
+    since: DateTime | None
+    deadline: DateTime | None
+    next_attempt_at: DateTime | None
+    missing: list[str]
+    events: list[BackendEvent]
+
+
 class Workspace(TypedDict):
-    """A workspace, read alone."""
+    """A workspace, read alone; `provisioning` only while a managed one is provisioning or failed."""
 
     id: str
     name: str
@@ -166,6 +189,7 @@ class Workspace(TypedDict):
     y: float
     collapsed: bool
     provision_timeout_ms: NotRequired[int]
+    provisioning: NotRequired[Provisioning]
 
 
 class ListedWorkspace(Workspace):
@@ -215,6 +239,8 @@ def render_workspace(message: registry_pb2.Workspace) -> Workspace:
     )
     if message.HasField("provision_timeout"):
         rendered["provision_timeout_ms"] = message.provision_timeout.ToMilliseconds()
+    if message.HasField("provisioning"):
+        rendered["provisioning"] = _render_provisioning(message.provisioning)
     return rendered
 
 
@@ -231,6 +257,33 @@ def _render_security(message: registry_pb2.AgentSecurity) -> AgentSecurity:
             for alternative in message.alternatives
         ],
     )
+
+
+def _render_provisioning(message: registry_pb2.Provisioning) -> Provisioning:
+    return Provisioning(
+        step=cast("Any", message.step),
+        reason=message.reason or None,
+        text=message.text,
+        position=message.position if message.HasField("position") else None,
+        since=_render_time(message, "since"),
+        deadline=_render_time(message, "deadline"),
+        next_attempt_at=_render_time(message, "next_attempt_at"),
+        missing=list(message.missing),
+        events=[_render_event(event) for event in message.events],
+    )
+
+
+def _render_event(message: registry_pb2.BackendEvent) -> BackendEvent:
+    rendered = BackendEvent(at=json_format.format_timestamp(message.at), kind=message.kind, text=message.text)
+    if message.HasField("exit_code"):
+        rendered["exit_code"] = message.exit_code
+    return rendered
+
+
+def _render_time(
+    message: registry_pb2.Provisioning, field: Literal["since", "deadline", "next_attempt_at"]
+) -> str | None:
+    return json_format.format_timestamp(getattr(message, field)) if message.HasField(field) else None
 
 
 def _render_exit(message: registry_pb2.InstanceExit) -> InstanceExit:

@@ -24,6 +24,8 @@
 | `answer_protocol`     | limits what an answer may cost beside its data                         |      |
 | `host_resolver`       | resolves the host names of agents without threads                      |      |
 | `dispatches`          | counts the dispatches in progress of each target                       |      |
+| `work`                | which workspaces have work in this replica                             |      |
+| `work_reports`        | reports that work, so that only idle workspaces hibernate              |      |
 | `body_budget`         | limits the memory of large messages and answers                        |      |
 | `inbound_secrets`     | caches the secrets that prove a message to an agent                    |      |
 | `agent_credentials`   | caches what the card of an agent requires of callers                   |      |

@@ -38,6 +38,7 @@ from services.a2a_proxy.model import (
 from services.a2a_proxy.outcome import BODYLESS_STATUSES
 from services.a2a_proxy.rpc_requests import RpcConnectionError, RpcRequests, RpcResponse
 from services.a2a_proxy.timeouts import DispatchTimeout
+from services.a2a_proxy.work import WorkTracker
 from services.chassis import addresses
 from services.chassis.addresses import AddressRules
 
@@ -164,15 +165,16 @@ class AgentClient:
         connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
         max_dispatches_per_target: int = MAX_DISPATCHES_PER_TARGET,
         resolver: AbstractResolver | None = None,
+        work: WorkTracker | None = None,
     ) -> None:
-        """`resolver` resolves names instead of `HostResolver`."""
+        """`resolver` resolves names instead of `HostResolver`; `work` counts the dispatches as work."""
         self._resolver = resolver
         self._rules = rules
         self._may_be_resolved = lru_cache(MAX_KNOWN_ADDRESSES)(partial(_may_be_resolved, rules=rules))
         self._connect_seconds = connect_timeout_seconds
         self._connect_timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_seconds)
         self._sessions = AsyncExitStack()
-        self.dispatches = DispatchesInProgress(max_per_target=max_dispatches_per_target)
+        self.dispatches = DispatchesInProgress(max_per_target=max_dispatches_per_target, work=work or WorkTracker())
         self._trusted: _Pool
         self._checked: _Pool
 

@@ -94,6 +94,8 @@ from services.a2a_proxy.tasks.service import Tasks
 from services.a2a_proxy.tasks.store import TaskStore, build_observer
 from services.a2a_proxy.tasks.watching import QueueWatch
 from services.a2a_proxy.tasks.webhooks import Webhooks
+from services.a2a_proxy.work import WorkTracker
+from services.a2a_proxy.work_reports import WorkReporter
 from services.chassis import clients, database
 from services.chassis.clock import SystemClock
 from services.chassis.database import AdvisoryLock
@@ -123,7 +125,7 @@ ACCOUNTS_INTERVAL = timedelta(minutes=10)
 @asynccontextmanager
 async def assemble(settings: Settings) -> AsyncIterator[Components]:
     """Create the parts. At the end, the remaining activity is written before the database connection is closed."""
-    clock = SystemClock()
+    clock, work = SystemClock(), WorkTracker()
     url, role = settings.database_url.get_secret_value(), service.build_role(settings.role_prefix)
     async with (
         database.open_engine(url, role=role, pool=settings.database_pool_size) as engine,
@@ -139,7 +141,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             settings.auth_targets, caller_service=service.name, service="auth", tls=settings.tls
         ) as auth,
         AgentClient(
-            rules=settings.address_rules, max_dispatches_per_target=settings.max_dispatches_per_target
+            rules=settings.address_rules, max_dispatches_per_target=settings.max_dispatches_per_target, work=work
         ) as agents,
         Webhooks(settings.address_rules) as webhooks,
     ):
@@ -215,9 +217,10 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             ),
             idle_timeout=settings.idle_timeout,
         )
-        push_deliveries, inbox = (
+        push_deliveries, inbox, work_reporter = (
             PushDeliveries(push_store, agents, read_task=TaskReader(route_cache, sender).read),
             Inbox(queue_store, owner=owner),
+            WorkReporter(registry_client, queue_store, route_cache=route_cache, work=work, replica_id=owner),
         )
         settlement = Settlement(
             queue_store,
@@ -232,6 +235,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             capacity=capacity,
             registry=registry_client,
             on_poll=inbox.wake,
+            work=work,
             owner=owner,
             lease=settings.queue_lease,
         )
@@ -239,7 +243,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         operations = QueueOperations(queue_store, route_cache, on_change=drain.wake)
         settlement.add_listener(drain.wake)
         inbox.add_listener(drain.wake)
-        route_cache.add_listener(QueueTargets(capacity, drain))
+        route_cache.add_listener(QueueTargets(capacity, drain), work_reporter)
         listener = database.NotificationListener(
             url, role=service.build_role(settings.role_prefix), channel=QUEUE_CHANNEL
         )
@@ -269,6 +273,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             drain=drain,
             activity=activity,
             clock=clock,
+            work=work,
             max_inbox_bytes=max_queue_bytes,
         )
         budgets = BodyBudgets.for_bytes(
@@ -281,6 +286,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             agents=agents,
             inbound_secrets=inbound_secrets,
             registry=registry_client,
+            work=work,
             idle_timeout=settings.idle_timeout,
         )
         proxy = A2aProxyServicer(delivery, dispatches=agents.dispatches, budgets=budgets)
@@ -301,6 +307,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             max_depth=settings.delegation_max_depth,
             announce=activity.announce,
             on_accepted=drain.wake,
+            work=work,
         )
         try:
             yield Components(
@@ -316,7 +323,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                         servicer=ActivityServicer(
                             activity,
                             ActivitySearches(store),
-                            Reports(route_cache=route_cache, emitter=activity, clock=clock),
+                            Reports(route_cache=route_cache, emitter=activity, work=work, clock=clock),
                             clock,
                             dispatches=agents.dispatches,
                         ),
@@ -372,6 +379,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     ),
                     Loop(name="activity.retention", run=retention.follow),
                     Loop(name="queue", run=drain.run),
+                    Loop(name="work", run=work_reporter.run),
                     Loop(
                         name="queue.feed",
                         run=QueueFeed(listener, recent_ids, drain, on_notification=queue_watch.wake).follow,

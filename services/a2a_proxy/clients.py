@@ -31,10 +31,20 @@ from services.a2a_proxy.model import (
 from services.chassis import strict_json
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import NotFound, ServiceError
+from services.chassis.timestamps import duration_from_timedelta
 
 CHECK_TIMEOUT = timedelta(seconds=3)
 """Time for the check of an instance, during which the caller of a failed message waits."""
 
+
+REPORT_TIMEOUT = timedelta(seconds=5)
+"""Time for one part of a report of work."""
+
+LEAVE_TIMEOUT = timedelta(seconds=1)
+"""Time for the last report of a replica that stops."""
+
+MAX_WORK_NOTICES = 1000
+"""Workspaces in one part of a report of work."""
 
 SECRET_TIMEOUT = timedelta(seconds=2)
 """Time for reading an inbound secret, during which the first message to a workspace waits."""
@@ -52,6 +62,32 @@ class RegistryClient:
     async def wake(self, target: WorkspaceId) -> None:
         """Wake a hibernated workspace; repeated calls wake it once. Raises `Unavailable`."""
         await self._channel.call(self._lifecycle.WakeWorkspace, lifecycle_pb2.WakeWorkspaceRequest(workspace_id=target))
+
+    async def report_work(
+        self,
+        replica_id: str,
+        seen_revision: int,
+        ages: Mapping[WorkspaceId, timedelta],
+    ) -> None:
+        """Report how long ago the work of workspaces ended, zero for work in hand; raises `Unavailable`.
+
+        The revision is told with the last part of a report, because it says that the report is complete.
+        """
+        for part, is_last in _split(sorted(ages.items()), MAX_WORK_NOTICES):
+            request = lifecycle_pb2.ReportWorkRequest(
+                replica_id=replica_id,
+                seen_revision=seen_revision if is_last else 0,
+                notices=[
+                    lifecycle_pb2.WorkNotice(workspace_id=workspace_id, age=duration_from_timedelta(age))
+                    for workspace_id, age in part
+                ],
+            )
+            await self._channel.call(self._lifecycle.ReportWork, request, timeout=REPORT_TIMEOUT)
+
+    async def leave_work(self, replica_id: str) -> None:
+        """Report that this replica stops and has no work any more; raises `Unavailable`."""
+        request = lifecycle_pb2.ReportWorkRequest(replica_id=replica_id, is_leaving=True)
+        await self._channel.call(self._lifecycle.ReportWork, request, timeout=LEAVE_TIMEOUT)
 
     async def resolve(self, target: WorkspaceId, caller: WorkspaceId | None) -> ResolvedRoute:
         """Return the route to a target and whether `caller` may write to it; raises `Unavailable`."""
@@ -131,6 +167,14 @@ class AuthClient:
         return InboundSecret(answer.inbound_secret, is_healed=answer.healed)
 
 
+def _split(
+    items: Sequence[tuple[WorkspaceId, timedelta]], most: int
+) -> Iterator[tuple[Sequence[tuple[WorkspaceId, timedelta]], bool]]:
+    """Yield parts of at most so many items, at least one part, and whether each is the last."""
+    for start in range(0, max(len(items), 1), most):
+        yield items[start : start + most], start + most >= len(items)
+
+
 def _parse_updates(message: registry_pb.WatchWorkspacesResponse) -> Iterator[WorkspaceUpdate]:
     match message.WhichOneof("update"):
         case "changed":
@@ -191,6 +235,8 @@ def _parse_route(record: registry_pb.WorkspaceRecord) -> Route:
         ),
         requires_security=record.agent_security.required,
         extension_headers=tuple(record.extension_headers),
+        hibernates_when_idle=record.hibernates_when_idle,
+        is_idle_checked=record.is_idle_checked,
     )
 
 

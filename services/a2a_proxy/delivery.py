@@ -57,6 +57,7 @@ from services.a2a_proxy.sending import (
 from services.a2a_proxy.streams.service import LAST_EVENT_ID, Streams
 from services.a2a_proxy.tasks.service import Tasks
 from services.a2a_proxy.tasks.views import choose_context_id
+from services.a2a_proxy.work import WorkTracker
 from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError, Unavailable
 from services.chassis.large_bodies import run_by_size
@@ -83,6 +84,7 @@ class Delivery:
         tasks: Tasks,
         streams: Streams,
         clock: Clock,
+        work: WorkTracker,
         max_inbox_bytes: int,
     ) -> None:
         """`max_inbox_bytes` is what the queue may hold for one target."""
@@ -96,6 +98,7 @@ class Delivery:
         self._tasks = tasks
         self._streams = streams
         self._clock = clock
+        self._work = work
         self._max_inbox_bytes = max_inbox_bytes
 
     async def deliver(self, incoming: IncomingMessage) -> Receipt:
@@ -103,7 +106,20 @@ class Delivery:
 
         Raises a `ServiceError` for a message that is refused before it is sent; everything later is a receipt.
         """
-        route = routing.check_route(await self._route_cache.find(incoming.target, incoming.caller))
+        self._work.begin(incoming.target)  # before the route is read: see WorkReporter
+        is_let_through = False
+        try:
+            route = routing.check_route(await self._route_cache.find(incoming.target, incoming.caller))
+            is_let_through = True
+            if incoming.caller is None:
+                return await self._deliver(incoming, route)
+            with self._work.hold(incoming.caller):
+                return await self._deliver(incoming, route)
+        finally:
+            self._work.end(incoming.target, was_work=is_let_through)
+
+    async def _deliver(self, incoming: IncomingMessage, route: Route) -> Receipt:
+        """Deliver a message that its caller may send."""
         message = await self._parse(incoming, route)
         answer = await self._tasks.admit(incoming, message.envelope, route, message.deadline)
         if answer is None and LAST_EVENT_ID in incoming.headers:

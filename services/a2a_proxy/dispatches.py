@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.timeouts import DispatchTimeout
+from services.a2a_proxy.work import WorkTracker
 from services.chassis.identity import Identity, Kind
 
 
@@ -14,8 +15,10 @@ class DispatchesInProgress:
     dispatches, whatever their methods. Several workspaces at one address share the limit of the address.
     """
 
-    def __init__(self, *, max_per_target: int) -> None:
+    def __init__(self, *, max_per_target: int, work: WorkTracker) -> None:
+        """Each dispatch is work of its workspace."""
         self._max_per_target = max_per_target
+        self._work = work
         self._of_workspace: dict[WorkspaceId, set[DispatchTimeout]] = {}
         self._of_address: dict[str, int] = {}
 
@@ -27,11 +30,13 @@ class DispatchesInProgress:
 
     def add(self, target: WorkspaceId, address: str, dispatch_timeout: DispatchTimeout) -> None:
         """Count a dispatch that begins."""
+        self._work.begin(target)
         self._of_workspace.setdefault(target, set()).add(dispatch_timeout)
         self._of_address[address] = self._of_address.get(address, 0) + 1
 
     def remove(self, target: WorkspaceId, address: str, dispatch_timeout: DispatchTimeout) -> None:
         """Stop counting a dispatch that has ended; once for each that was added."""
+        self._work.end(target)
         of_workspace = self._of_workspace[target]
         of_workspace.remove(dispatch_timeout)
         if not of_workspace:

@@ -92,6 +92,10 @@ class Route:
     """Whether the agent refuses callers without a credential."""
     extension_headers: tuple[str, ...] = ()
     """The headers that the extensions of the card name, in lower case."""
+    hibernates_when_idle: bool = False
+    """Whether the registry wants to know of its work."""
+    is_idle_checked: bool = False
+    """Whether the registry asks if it has work. It gets no message meanwhile, and does not hibernate if one waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

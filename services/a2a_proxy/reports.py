@@ -11,6 +11,7 @@ from services.a2a_proxy.errors import WorkspaceNotFound, WorkspaceRemoved
 from services.a2a_proxy.model import Activity, Route, Status, WorkspaceId
 from services.a2a_proxy.reported_activity import ReportedActivity
 from services.a2a_proxy.route_cache import RouteCache
+from services.a2a_proxy.work import WorkTracker
 from services.chassis.clock import Clock
 
 log = structlog.get_logger()
@@ -19,9 +20,10 @@ log = structlog.get_logger()
 class Reports:
     """What agents report, with one method for each kind."""
 
-    def __init__(self, *, route_cache: RouteCache, emitter: EventEmitter, clock: Clock) -> None:
+    def __init__(self, *, route_cache: RouteCache, emitter: EventEmitter, work: WorkTracker, clock: Clock) -> None:
         self._route_cache = route_cache
         self._emitter = emitter
+        self._work = work
         self._clock = clock
 
     async def log_activity(self, reported: ReportedActivity, request_id: str, *, author: WorkspaceId | None) -> None:
@@ -48,6 +50,7 @@ class Reports:
         route = await self._find_route(message.workspace_id)
         if route.status is Status.REMOVED:
             raise WorkspaceNotFound
+        self._work.note(message.workspace_id)
         now = self._clock.now()
         self._emitter.broadcast([agent_message.build_broadcast(message, route.name, now)])
         row = agent_message.build_row(message, row_id=_derive_id(message.workspace_id, request_id), at=now)

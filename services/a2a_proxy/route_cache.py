@@ -71,17 +71,23 @@ class RouteCache:
         )
         self._hearing_start: float | None = None
         self._revision = 0
+        self._has_snapshot = False
         self._tree_version = 0
         self._routes: dict[WorkspaceId, Route] = {}
         self._allowed: dict[tuple[WorkspaceId, WorkspaceId], bool] = {}
 
-    def add_listener(self, listener: RouteListener) -> None:
-        """Call `listener` for every heartbeat, change and removal."""
-        self._listeners.append(listener)
+    def add_listener(self, *listeners: RouteListener) -> None:
+        """Call the listeners for every heartbeat, change and removal."""
+        self._listeners.extend(listeners)
 
     def add_update_listener(self, call: Callable[[WorkspaceUpdate], None]) -> None:
         """Have `call` called for every update after the cache has changed."""
         self._on_update = (*self._on_update, call)
+
+    @property
+    def revision(self) -> int:
+        """The highest revision that the cache contains; 0 while it is filled anew."""
+        return self._revision
 
     def is_fresh(self) -> bool:
         """Whether the feed sent a message recently enough to trust the cache."""
@@ -161,14 +167,14 @@ class RouteCache:
                 for listener in self._listeners:
                     listener.note_heartbeat(workspace_id, active_tasks)
             case SnapshotDone(revision):
-                self._revision = revision
+                self._revision, self._has_snapshot = revision, True
             case Keepalive():
                 pass
             case _:
                 assert_never(update)
         for call in self._on_update:
             call(update)
-        if self._revision:  # before the snapshot is complete, the feed has to start from the beginning again
+        if self._has_snapshot:  # before the snapshot is complete, the feed has to start from the beginning again
             self._revision = max(self._revision, update.revision)
 
     def _note_declarations(self, known: Route | None, route: Route) -> None:
@@ -200,7 +206,7 @@ class RouteCache:
                 listener.note_route(known, route)
 
     def _clear(self) -> None:
-        self._revision = 0
+        self._revision, self._has_snapshot = 0, False
         self._tree_version += 1
         self._routes.clear()
         self._allowed.clear()

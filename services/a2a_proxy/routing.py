@@ -57,11 +57,16 @@ def has_spent_budget(route: Route) -> bool:
     return route.budget_limit is not None and route.monthly_spend >= route.budget_limit
 
 
+def hibernates(route: Route) -> bool:
+    """Whether a workspace hibernates, or is about to: the next message wakes it."""
+    return route.status in HIBERNATION_STATUSES or route.is_idle_checked
+
+
 def decide(route: Route) -> Decision:
     """Decide whether a well-formed message is pushed, stored for polling, or cannot be delivered now."""
     if route.mode is DeliveryMode.POLL:
         return Poll()
-    if route.status in HIBERNATION_STATUSES:
+    if hibernates(route):
         return Absent(Absence.WAKING, TargetWaking())
     if route.status in ABSENCES:
         return Absent(ABSENCES[route.status], _build_unavailable_error(route, f"workspace is {route.status}"))

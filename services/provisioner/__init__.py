@@ -4,11 +4,19 @@
 |-------------------------|------------------------------------------------------------------------------------|------|
 | `model`                 | DesiredInstance, Spec, Credentials, Instance, and the facts that are reported      | pure |
 | `plan`                  | chooses the next step and the next fact, and computes when to start again          | pure |
+| `start_queue`           | decides which workspace starts next: slots, organisations in turn                  | pure |
 | `environment`           | builds the environment variables of an instance                                    | pure |
 | `spec`                  | builds the spec from desired state, credentials, environment and files             | pure |
 | `reconciler`            | runs one task for each workspace that needs work, one step at a time               |      |
 | `logs`                  | checks access to the output of instances and reads it                              |      |
+| `files`                 | reads and writes the files of workspaces for callers that may                      |      |
+| `file_rules`            | decides which paths callers may name, and how much they may write                  | pure |
+| `access`                | decides whether a caller may see the instance of a workspace                       |      |
 | `steps`                 | runs one step for one workspace: report a fact, start, stop or forget its instance |      |
+| `workspace_progress`    | remembers each workspace between steps, and notes where its start stands           |      |
+| `start_gate`            | gives the slots of the start queue, and frees them after a time                    |      |
+| `circuit_breaker`       | probes a backend that does not answer, instead of asking it for each workspace     |      |
+| `provisioning_reports`  | sends where starts stand to the registry, many workspaces in one call              |      |
 | `desired_state`         | caches the desired state of every workspace, from the registry's feed              |      |
 | `janitor`               | stops instances of unknown workspaces, revokes tokens of instances that are gone   |      |
 | `backends`              | the protocol `Backend` (`base`) and its implementations, a module or folder each   |      |

@@ -1,11 +1,12 @@
 """The gRPC servicers: they convert between protobuf and the model and make no decisions."""
 
-from protos.provisioner.v1 import logs_pb2, logs_pb2_grpc
+from protos.provisioner.v1 import files_pb2, files_pb2_grpc, logs_pb2, logs_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2 as pb
 from protos.provisioner.v1 import provisioner_pb2_grpc as rpc
 from services.chassis import identity
 from services.chassis.rpc import Context
 from services.provisioner import wire
+from services.provisioner.files import FileService
 from services.provisioner.logs import LogReader
 from services.provisioner.model import WorkspaceId
 from services.provisioner.reconciler import Reconciler
@@ -20,6 +21,45 @@ class ProvisionerServicer(rpc.ProvisionerServiceServicer):
     async def CheckInstance(self, request: pb.CheckInstanceRequest, context: Context) -> pb.CheckInstanceResponse:
         condition = await self._reconciler.check(WorkspaceId(request.workspace_id), request.generation)
         return pb.CheckInstanceResponse(condition=wire.condition_to_proto(condition))
+
+
+class FileServicer(files_pb2_grpc.FileServiceServicer):
+    """Serves `FileService`."""
+
+    def __init__(self, files: FileService) -> None:
+        self._files = files
+
+    async def ReadDirectory(
+        self, request: files_pb2.ReadDirectoryRequest, context: Context
+    ) -> files_pb2.ReadDirectoryResponse:
+        entries = await self._files.list(
+            identity.current(), WorkspaceId(request.workspace_id), request.root, request.path, request.depth
+        )
+        return files_pb2.ReadDirectoryResponse(entries=[wire.file_entry_to_proto(entry) for entry in entries])
+
+    async def ReadFile(self, request: files_pb2.ReadFileRequest, context: Context) -> files_pb2.ReadFileResponse:
+        content = await self._files.read(
+            identity.current(), WorkspaceId(request.workspace_id), request.root, request.path
+        )
+        return files_pb2.ReadFileResponse(content=content, size=len(content.encode()))
+
+    async def WriteFile(self, request: files_pb2.WriteFileRequest, context: Context) -> files_pb2.WriteFileResponse:
+        await self._files.write(
+            identity.current(), WorkspaceId(request.workspace_id), request.root, request.path, request.content
+        )
+        return files_pb2.WriteFileResponse()
+
+    async def ReplaceFiles(
+        self, request: files_pb2.ReplaceFilesRequest, context: Context
+    ) -> files_pb2.ReplaceFilesResponse:
+        is_running = await self._files.replace(
+            identity.current(), WorkspaceId(request.workspace_id), request.root, dict(request.files)
+        )
+        return files_pb2.ReplaceFilesResponse(is_running=is_running)
+
+    async def DeleteFile(self, request: files_pb2.DeleteFileRequest, context: Context) -> files_pb2.DeleteFileResponse:
+        await self._files.delete(identity.current(), WorkspaceId(request.workspace_id), request.root, request.path)
+        return files_pb2.DeleteFileResponse()
 
 
 class LogServicer(logs_pb2_grpc.LogServiceServicer):

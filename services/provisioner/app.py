@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from importlib import import_module
 
-from protos.provisioner.v1 import logs_pb2, logs_pb2_grpc
+from protos.provisioner.v1 import files_pb2, files_pb2_grpc, logs_pb2, logs_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2 as pb
 from protos.provisioner.v1 import provisioner_pb2_grpc as rpc
 from services.chassis.clients import open_channel
@@ -14,16 +14,20 @@ from services.chassis.database import AdvisoryLock
 from services.chassis.service import Components, Loop, Service, Servicer
 from services.chassis.settings import InvalidSettings
 from services.provisioner import janitor
-from services.provisioner.api import LogServicer, ProvisionerServicer
+from services.provisioner.api import FileServicer, LogServicer, ProvisionerServicer
 from services.provisioner.backends import BACKENDS
 from services.provisioner.backends.base import Backend, BackendConfig
 from services.provisioner.clients import AuthClient, RegistryClient
 from services.provisioner.desired_state import DesiredStateCache
+from services.provisioner.files import FileService
 from services.provisioner.janitor import Janitor
 from services.provisioner.logs import LogReader
+from services.provisioner.provisioning_reports import ProvisioningReporter
 from services.provisioner.reconciler import Reconciler
 from services.provisioner.settings import Settings
+from services.provisioner.start_gate import StartGate
 from services.provisioner.steps import StepRunner
+from services.provisioner.workspace_progress import ProvisioningNotes
 
 NAME = "provisioner"
 
@@ -48,6 +52,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         registry = RegistryClient(registry_channel, backend=backend.name)
         auth = AuthClient(auth_channel)
         desired_state = DesiredStateCache(registry)
+        clock, gate, reporter = SystemClock(), StartGate(settings.max_concurrent_starts), ProvisioningReporter(registry)
         reconciler = Reconciler(
             backend=backend,
             desired_state=desired_state,
@@ -56,9 +61,13 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 backend=backend,
                 registry=registry,
                 auth=auth,
-                clock=SystemClock(),
+                gate=gate,
+                notes=ProvisioningNotes(reporter, clock),
+                clock=clock,
                 platform_url=settings.platform_url,
             ),
+            gate=gate,
+            reporter=reporter,
         )
         yield Components(
             probes=[reconciler.find_trouble],
@@ -67,6 +76,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     contract=pb.DESCRIPTOR.services_by_name["ProvisionerService"],
                     add=rpc.add_ProvisionerServiceServicer_to_server,
                     servicer=ProvisionerServicer(reconciler),
+                ),
+                Servicer(
+                    contract=files_pb2.DESCRIPTOR.services_by_name["FileService"],
+                    add=files_pb2_grpc.add_FileServiceServicer_to_server,
+                    servicer=FileServicer(FileService(backend=backend, registry=registry)),
                 ),
                 Servicer(
                     contract=logs_pb2.DESCRIPTOR.services_by_name["LogService"],

@@ -10,6 +10,8 @@ from protos.auth.v1 import auth_pb2, auth_pb2_grpc, vault_pb2, vault_pb2_grpc
 from protos.registry.v1 import (
     catalog_pb2,
     catalog_pb2_grpc,
+    provisioning_pb2,
+    provisioning_pb2_grpc,
     registry_pb2,
     registry_pb2_grpc,
     templates_pb2,
@@ -17,7 +19,7 @@ from protos.registry.v1 import (
 )
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import FailedPrecondition, NotFound, ServiceError
-from services.chassis.timestamps import duration_from_timedelta
+from services.chassis.timestamps import duration_from_timedelta, timestamp_from_datetime
 from services.provisioner.errors import GlobalSecretUnreadable, StartFailed, WorkspaceSecretUnreadable
 from services.provisioner.model import (
     DEFAULT_TIER,
@@ -35,6 +37,7 @@ from services.provisioner.model import (
     Provider,
     ProvisioningFailed,
     ProvisioningPossible,
+    ProvisioningReport,
     Runtime,
     Secrets,
     WorkspaceId,
@@ -54,6 +57,10 @@ FAILED_START_REASON = "provision_error"
 """The status reason of a workspace whose instance could not be started."""
 
 
+REQUESTED_START_REASONS = frozenset({"restart_requested", "resume_requested", "wake"})
+"""The status reasons of starts for which a caller waits."""
+
+
 UNREADABLE_INBOUND_SECRET = "SECRET_UNREADABLE"  # noqa: S105 - the reason of an error
 """Auth's reason for an inbound secret that it cannot decrypt."""
 
@@ -66,6 +73,7 @@ class RegistryClient:
         self._registry = registry_pb2_grpc.RegistryServiceStub(channel.channel)
         self._templates = templates_pb2_grpc.TemplateServiceStub(channel.channel)
         self._catalog = catalog_pb2_grpc.CatalogServiceStub(channel.channel)
+        self._provisioning = provisioning_pb2_grpc.ProvisioningServiceStub(channel.channel)
         self._backend = backend
 
     async def watch(self) -> AsyncGenerator[DesiredInstance | FeedSignal, None]:
@@ -116,22 +124,32 @@ class RegistryClient:
         except NotFound:
             log.info("fact of an unknown workspace dropped", workspace=workspace_id, fact=type(fact).__name__)
 
+    async def report_provisioning(self, reports: Sequence[ProvisioningReport]) -> None:
+        """Report where starts stand. The registry drops reports of unknown workspaces and of other generations."""
+        request = provisioning_pb2.ReportProvisioningRequest(reports=[_report_to_proto(report) for report in reports])
+        await self._channel.call(self._provisioning.ReportProvisioning, request)
+
     async def get_starter_files(self, desired: DesiredInstance) -> Files:
         """Return the workspace's starter files. A workspace without any costs no call."""
         if not desired.files_digest:
             return ()
-        request = templates_pb2.GetInstanceFilesRequest(workspace_id=desired.workspace_id)
+        return tuple(sorted((await self.read_starter_files(desired.workspace_id)).items()))
+
+    async def read_starter_files(self, workspace_id: WorkspaceId) -> Mapping[str, str]:
+        """Return the content of a workspace's starter files by path; none if it has none."""
+        request = templates_pb2.GetInstanceFilesRequest(workspace_id=workspace_id)
         answer = await self._channel.call(self._templates.GetInstanceFiles, request)
-        return tuple(sorted(answer.files.items()))
+        return dict(answer.files)
 
     async def find_org_id(self, workspace_id: WorkspaceId) -> str | None:
-        """Return the organisation of a workspace; `None` if the workspace does not exist."""
+        """Return the organisation of a workspace; `None` if the workspace does not exist, or was removed."""
         request = registry_pb2.GetWorkspaceRequest(workspace_id=workspace_id)
         try:
             answer = await self._channel.call(self._registry.GetWorkspace, request)
         except NotFound:
             return None
-        return str(answer.workspace.org_id)
+        is_removed = answer.workspace.status == registry_pb2.WORKSPACE_STATUS_REMOVED
+        return None if is_removed else str(answer.workspace.org_id)
 
     async def get_runtime(self, name: str) -> Runtime:
         """Return a runtime of the catalogue."""
@@ -194,15 +212,33 @@ def _desired_instance_from_proto(record: registry_pb2.WorkspaceRecord) -> Desire
         state=_DESIRED_STATES.get(record.desired_state, DesiredState.UNTOUCHED),
         runtime=record.runtime,
         adapter_module=record.adapter_module,
+        command=tuple(record.command),
         model=record.model if record.HasField("model") else None,
         parent_id=record.parent_id if record.HasField("parent_id") else None,
         tier=record.tier or DEFAULT_TIER,
+        org_id=record.org_id,
         external=record.external,
         is_automatic_restart=record.status_reason == AUTOMATIC_RESTART_REASON,
         has_failed_start=record.status_reason == FAILED_START_REASON,
         reference=record.instance_reference,
         files_digest=record.starter_files,
         is_provisioning=record.status == registry_pb2.WORKSPACE_STATUS_PROVISIONING,
+        is_requested_start=record.status_reason in REQUESTED_START_REASONS,
+    )
+
+
+def _report_to_proto(report: ProvisioningReport) -> provisioning_pb2.ProvisioningReport:
+    return provisioning_pb2.ProvisioningReport(
+        workspace_id=report.workspace_id,
+        generation=report.generation,
+        step=report.step,
+        reason=report.reason,
+        missing=report.missing,
+        next_attempt_at=timestamp_from_datetime(report.next_attempt_at) if report.next_attempt_at else None,
+        events=[
+            registry_pb2.BackendEvent(at=timestamp_from_datetime(event.at), kind=event.kind, exit_code=event.exit_code)
+            for event in report.events
+        ],
     )
 
 

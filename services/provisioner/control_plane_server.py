@@ -22,11 +22,12 @@ from aiohttp import web
 
 from services.chassis import addresses, strict_json
 from services.chassis.errors import ServiceError, Unavailable
+from services.provisioner import file_rules
 from services.provisioner.backends.base import Backend, BackendConfig
 from services.provisioner.backends.control_plane import messages
 from services.provisioner.backends.control_plane.messages import InvalidMessage
 from services.provisioner.backends.process import create_backend
-from services.provisioner.model import WorkspaceId
+from services.provisioner.model import FileRoot, WorkspaceId
 
 MAX_REQUEST_BYTES = 20 * 1024 * 1024
 """Bytes of the largest request, which holds the starter files of a workspace."""
@@ -75,6 +76,10 @@ class ControlPlaneServer:
                 web.post("/cp/workspaces/{id}/stop", self._stop),
                 web.get("/cp/workspaces/{id}/status", self._get),
                 web.get("/cp/workspaces/{id}/logs", self._read_logs),
+                web.get("/cp/workspaces/{id}/files", self._list_files),
+                web.put("/cp/workspaces/{id}/files", self._write_files),
+                web.get("/cp/workspaces/{id}/file", self._read_file),
+                web.delete("/cp/workspaces/{id}/file", self._delete_file),
             ]
         )
         app.cleanup_ctx.append(self._watch_exits)
@@ -132,11 +137,32 @@ class ControlPlaneServer:
         return _answer({"instances": shown, "next": following})
 
     async def _read_logs(self, request: web.Request) -> web.Response:
-        text = request.query.get("lines", "")
-        if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LOG_LINES):
-            raise InvalidMessage("lines")
-        tail = await self._backend.read_logs(_read_workspace(request), int(text))
+        lines = _read_number(request, "lines", MAX_LOG_LINES)
+        tail = await self._backend.read_logs(_read_workspace(request), lines)
         return _answer({"log": None if tail is None else messages.log_to_json(tail)})
+
+    async def _list_files(self, request: web.Request) -> web.Response:
+        directory = file_rules.parse_directory(request.query.get("directory", ""))
+        depth = _read_number(request, "depth", file_rules.MAX_DEPTH)
+        entries = await self._backend.list_files(_read_workspace(request), _read_root(request), directory, depth)
+        return _answer({"entries": [messages.entry_to_json(entry) for entry in entries]})
+
+    async def _read_file(self, request: web.Request) -> web.Response:
+        path = file_rules.parse_path(request.query.get("path", ""))
+        content = await self._backend.read_file(_read_workspace(request), _read_root(request), path)
+        return _answer(messages.content_to_json(content))
+
+    async def _write_files(self, request: web.Request) -> web.Response:
+        body = messages.parse_object(await request.read())
+        root = file_rules.parse_root(messages.read_text(body, "root"))
+        files = file_rules.check_files(messages.read_written_files(body))
+        await self._backend.write_files(_read_workspace(request), root, files)
+        return _answer({})
+
+    async def _delete_file(self, request: web.Request) -> web.Response:
+        path = file_rules.parse_path(request.query.get("path", ""))
+        await self._backend.delete_file(_read_workspace(request), _read_root(request), path)
+        return _answer({})
 
     async def _stream_exits(self, request: web.Request) -> web.StreamResponse:
         """Send one line for each instance that ends, and an empty object as a sign of life."""
@@ -183,6 +209,17 @@ async def _wait_for_exit(ended: asyncio.Queue[WorkspaceId]) -> dict[str, str]:
 
 def _read_workspace(request: web.Request) -> WorkspaceId:
     return WorkspaceId(request.match_info["id"])
+
+
+def _read_root(request: web.Request) -> FileRoot:
+    return file_rules.parse_root(request.query.get("root", ""))
+
+
+def _read_number(request: web.Request, name: str, most: int) -> int:
+    text = request.query.get(name, "")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
+        raise InvalidMessage(name)
+    return int(text[:9])
 
 
 def _answer(body: dict[str, Any], *, status: int = 200) -> web.Response:

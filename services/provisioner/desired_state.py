@@ -55,7 +55,7 @@ class DesiredStateCache:
             await self._message_received.wait()
 
     async def follow(self) -> AsyncGenerator[WorkspaceId | None, None]:
-        """Yield the id of each workspace whose desired instance changed; `None` after each snapshot.
+        """Yield the id of each workspace that changed or whose agent came up; `None` after each snapshot.
 
         A feed that breaks or falls silent is opened again and starts with a new snapshot, so no change is missed and
         workspaces that no longer exist are dropped. The cache is cleared when this generator ends.
@@ -78,7 +78,7 @@ class DesiredStateCache:
         async for message in messages:
             match message:
                 case DesiredInstance():
-                    changed = self._desired.get(message.workspace_id) != message
+                    changed = _is_news(self._desired.get(message.workspace_id), message)
                     self._desired[message.workspace_id] = message
                     if not self._has_snapshot:
                         in_snapshot.add(message.workspace_id)
@@ -90,3 +90,8 @@ class DesiredStateCache:
                     yield None
             self._message_received.set()
             self._message_received = asyncio.Event()
+
+
+def _is_news(before: DesiredInstance | None, now: DesiredInstance) -> bool:
+    """Whether the reconciler has to look: there may be a step to take, or a start has ended."""
+    return before != now or (before.is_provisioning and not now.is_provisioning)

@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-from services.chassis.errors import FailedPrecondition, NotFound, PermissionDenied, Unavailable
+from services.chassis.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    Unavailable,
+)
 
 DOMAIN = "molecule.provisioner.v1"
 """The error domain of every reason in this module."""
@@ -117,3 +124,80 @@ class LogsUnreadable(FailedPrecondition):
     domain = DOMAIN
     reason = "LOGS_UNREADABLE"
     message = "backend unavailable"
+
+
+class InvalidRoot(InvalidArgument):
+    """The root of a path is none of those that may be read."""
+
+    domain = DOMAIN
+    reason = "INVALID_ROOT"
+    message = "root must be one of: /configs, /workspace, /home, /plugins"
+
+
+class InvalidPath(InvalidArgument):
+    """The path cannot be that of a file of the workspace."""
+
+    domain = DOMAIN
+    reason = "INVALID_PATH"
+    message = "invalid path"
+
+
+class InvalidDepth(InvalidArgument):
+    """The depth of a list is out of range."""
+
+    domain = DOMAIN
+    reason = "INVALID_DEPTH"
+    message = "depth must be 1-5"
+
+
+class TooManyFiles(InvalidArgument):
+    """More files than one call writes."""
+
+    domain = DOMAIN
+    reason = "TOO_MANY_FILES"
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(f"too many files ({count}), max {limit}")
+
+
+class FileTooLarge(ResourceExhausted):
+    """A file, or the files of one call, are too large."""
+
+    domain = DOMAIN
+    reason = "FILE_TOO_LARGE"
+    message = "file too large"
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(details={"max_bytes": max_bytes})
+
+
+class FileMissing(NotFound):
+    """There is no such file."""
+
+    domain = DOMAIN
+    reason = "FILE_NOT_FOUND"
+    message = "file not found"
+
+
+class FileNotText(FailedPrecondition):
+    """The file is not UTF-8 text."""
+
+    domain = DOMAIN
+    reason = "FILE_NOT_TEXT"
+    message = "file is not UTF-8 text"
+
+
+class NoFiles(FailedPrecondition):
+    """The workspace never had an instance, so it has no files yet."""
+
+    domain = DOMAIN
+    reason = "NO_FILES"
+    message = "workspace has no files yet: it was never started"
+
+
+class FileAccessFailed(FailedPrecondition):
+    """The backend cannot read, write or delete the file; the log of the provisioner has the cause."""
+
+    domain = DOMAIN
+    reason = "FILE_ACCESS_FAILED"
+    message = "failed to read file"

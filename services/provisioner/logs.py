@@ -1,14 +1,13 @@
 """Reads the output of instances for callers that may see it."""
 
-from services.chassis.identity import Identity, Kind
+from services.chassis.identity import Identity
+from services.provisioner.access import check_access
 from services.provisioner.backends.base import Backend
 from services.provisioner.clients import RegistryClient
 from services.provisioner.errors import (
     BackendUnavailable,
     LogsUnavailable,
     LogsUnreadable,
-    OrgAccessDenied,
-    WorkspaceNotFound,
 )
 from services.provisioner.model import LogTail, WorkspaceId
 
@@ -34,7 +33,7 @@ class LogReader:
 
     async def read(self, caller: Identity, workspace_id: WorkspaceId, lines: int) -> LogTail:
         """Return the last lines; raises `LogsUnavailable` if there is no log, `LogsUnreadable` if reading fails."""
-        await self._check_access(caller, workspace_id)
+        await check_access(self._registry, caller, workspace_id)
         try:
             tail = await self._backend.read_logs(workspace_id, max(1, min(lines, MAX_LOG_LINES)))
         except BackendUnavailable as error:
@@ -42,14 +41,3 @@ class LogReader:
         if tail is None:
             raise LogsUnavailable(self._backend.name)
         return tail
-
-    async def _check_access(self, caller: Identity, workspace_id: WorkspaceId) -> None:
-        """Raise `OrgAccessDenied` for an organisation token outside its organisation, else `WorkspaceNotFound`.
-
-        For an organisation token an unknown workspace is denied, too: the token must not reveal which ids exist.
-        """
-        org_id = await self._registry.find_org_id(workspace_id)
-        if caller.kind is Kind.ORG and (not caller.org_id or org_id != caller.org_id):
-            raise OrgAccessDenied
-        if org_id is None:
-            raise WorkspaceNotFound

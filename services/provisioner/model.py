@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
@@ -33,10 +34,14 @@ class DesiredInstance:
     state: DesiredState
     runtime: str = ""
     adapter_module: str = ""
+    command: tuple[str, ...] = ()
+    """The command of its agent; empty for that of the backend."""
     model: str | None = None
     parent_id: str | None = None
     tier: int = DEFAULT_TIER
     """The isolation and the limits of the instance, 1 to 4."""
+    org_id: str = field(default="", compare=False)
+    """The root of its tree; starts are fair between these."""
     external: bool = False
     is_automatic_restart: bool = False
     """Whether the generation was raised because an instance ended, and not because a caller requested a restart."""
@@ -47,7 +52,9 @@ class DesiredInstance:
     files_digest: str = ""
     """The digest of the workspace's starter files; empty for none."""
     is_provisioning: bool = field(default=False, compare=False)
-    """Whether the workspace has the status provisioning; the janitor needs it, and no instance depends on it."""
+    """Whether the workspace has the status provisioning: its agent has not registered since the last start."""
+    is_requested_start: bool = field(default=False, compare=False)
+    """Whether a caller waits for this start: of a restart, of a paused workspace, or of one that a message woke."""
 
 
 class FeedSignal(StrEnum):
@@ -116,6 +123,8 @@ class Spec:
     generation: int
     environment: Environment = field(repr=False)
     credentials: Credentials
+    command: tuple[str, ...] = ()
+    """The command of the agent; empty for that of the backend."""
     files: Files = field(default=(), repr=False)
     files_digest: str = ""
     """The digest of `files`; empty for none."""
@@ -145,6 +154,28 @@ class Instance:
     address: str
     reference: str
     exit_code: int | None = None
+
+
+class FileRoot(StrEnum):
+    """The directories of a workspace whose files callers may read and write."""
+
+    CONFIGS = "/configs"
+    WORKSPACE = "/workspace"
+    HOME = "/home"
+    PLUGINS = "/plugins"
+
+
+FilePath = tuple[str, ...]
+"""The names from a root to a file; empty for the root itself. No name is empty, `.` or `..`, or has a slash."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """A file or a directory below a root. `size` is in bytes, 0 for a directory."""
+
+    path: str
+    size: int
+    is_directory: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +248,56 @@ class ProvisioningPossible:
     """A start that failed may succeed now."""
 
     generation: int
+
+
+class ProvisioningStep(StrEnum):
+    """What the provisioner does for a workspace that is to be started."""
+
+    QUEUED = "queued"
+    RESOLVING = "resolving"
+    PULLING = "pulling"
+    STARTING = "starting"
+    WAITING_FOR_REGISTER = "waiting_for_register"
+    WAITING_TO_RETRY = "waiting_to_retry"
+    FAILED = "failed"
+
+
+class BackendEventKind(StrEnum):
+    """Something that a backend did, or that happened to an instance."""
+
+    START_BEGUN = "start_begun"
+    IMAGE_PULL_BEGUN = "image_pull_begun"
+    IMAGE_PULLED = "image_pulled"
+    INSTANCE_STARTED = "instance_started"
+    INSTANCE_EXITED = "instance_exited"
+    START_REFUSED = "start_refused"
+    START_TIMED_OUT = "start_timed_out"
+    BACKEND_UNAVAILABLE = "backend_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class BackendEvent:
+    """An event of a backend. `exit_code` is the negative number of a signal that ended the instance."""
+
+    at: datetime
+    kind: BackendEventKind
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisioningReport:
+    """Where the start of a workspace stands, for people. No decision depends on it."""
+
+    workspace_id: WorkspaceId
+    generation: int
+    step: ProvisioningStep
+    reason: str = ""
+    """A code for what the step waits for; empty where the step itself says it."""
+    missing: tuple[str, ...] = ()
+    """Names of required variables that are not set."""
+    next_attempt_at: datetime | None = None
+    events: tuple[BackendEvent, ...] = ()
+    """The last events, oldest first."""
 
 
 Fact = (

@@ -6,7 +6,10 @@ from enum import StrEnum
 from typing import assert_never
 
 from services.chassis.backoff import Backoff
+from services.provisioner.errors import BackendUnavailable
 from services.provisioner.model import (
+    BackendEvent,
+    BackendEventKind,
     Condition,
     DesiredInstance,
     DesiredState,
@@ -17,6 +20,7 @@ from services.provisioner.model import (
     InstanceStarted,
     InstanceStopped,
     Phase,
+    ProvisioningStep,
 )
 
 SETTLE_TIME = timedelta(milliseconds=250)
@@ -41,8 +45,14 @@ FAILED_START_BACKOFF = Backoff(first=timedelta(minutes=1), maximum=timedelta(min
 """The delay before another start after the backend refused one: only a start can find out whether that is mended, and
 each one costs two events."""
 
+PROBE_TIMEOUT = timedelta(seconds=10)
+"""How long a backend that was away may take to answer a probe."""
+
 MAX_REMEMBERED_STARTS = 12
 """Starts that are kept for each workspace: more do not change the delay."""
+
+MAX_REMEMBERED_EVENTS = 10
+"""Events of its backend that are kept for each workspace."""
 
 EARLIEST_TIME = datetime.min.replace(tzinfo=UTC)
 """A time before every other one."""
@@ -78,6 +88,12 @@ def choose_step(desired: DesiredInstance, instance: Instance | None) -> Step:
             return Step.CHECK if desired.has_failed_start else Step.NOTHING
         case _:
             assert_never(desired.state)
+
+
+def needs_slot(desired: DesiredInstance, step: Step) -> bool:
+    """Whether the workspace waits for a slot, or keeps the one that it has: it starts, or its agent still boots."""
+    is_booting = desired.state is DesiredState.RUNNING and desired.is_provisioning
+    return step is Step.START or (step is Step.NOTHING and is_booting)
 
 
 def choose_fact(desired: DesiredInstance, instance: Instance | None) -> Fact | None:
@@ -145,6 +161,27 @@ def assess_condition(desired: DesiredInstance | None, instance: Instance | None,
     if instance is None or instance.generation != generation:
         return Condition.UNKNOWN
     return Condition.ALIVE if instance.phase is Phase.RUNNING else Condition.GONE
+
+
+def choose_provisioning_step(kind: BackendEventKind) -> ProvisioningStep:
+    """Return the step in which a backend is that reports an event during a start."""
+    return ProvisioningStep.PULLING if kind is BackendEventKind.IMAGE_PULL_BEGUN else ProvisioningStep.STARTING
+
+
+def append_event(events: tuple[BackendEvent, ...], event: BackendEvent) -> tuple[BackendEvent, ...]:
+    """Return the last events together with a new one."""
+    return (*events, event)[-MAX_REMEMBERED_EVENTS:]
+
+
+def describe_postponement(error: Exception) -> tuple[str, BackendEventKind | None]:
+    """Return why a step that failed is repeated, as a code, and the event that it is."""
+    match error:
+        case BackendUnavailable():
+            return "backend_unavailable", BackendEventKind.BACKEND_UNAVAILABLE
+        case TimeoutError():
+            return "start_timed_out", BackendEventKind.START_TIMED_OUT
+        case _:
+            return "plane_unavailable", None
 
 
 def _compare_running_instance(desired: DesiredInstance, instance: Instance | None) -> Fact | None:

@@ -10,16 +10,25 @@ import structlog
 from services.chassis.errors import ServiceError, Unavailable
 from services.provisioner import plan
 from services.provisioner.backends.base import Backend
+from services.provisioner.circuit_breaker import CircuitBreaker
 from services.provisioner.clients import RegistryClient
 from services.provisioner.desired_state import DesiredStateCache
-from services.provisioner.model import Condition, DesiredInstance, Instance, InstanceExited, WorkspaceId
-from services.provisioner.steps import NO_DELAY, StepRunner, WorkspaceProgress
-
-STEP_TIMEOUT = timedelta(minutes=1)
-"""How long a step may take before it is cancelled and repeated: a backend may hang while the desired state changes."""
+from services.provisioner.model import (
+    Condition,
+    DesiredInstance,
+    DesiredState,
+    Instance,
+    InstanceExited,
+    WorkspaceId,
+)
+from services.provisioner.provisioning_reports import ProvisioningReporter
+from services.provisioner.start_gate import StartGate
+from services.provisioner.steps import NO_DELAY, STEP_TIMEOUT, StepRunner
+from services.provisioner.workspace_progress import WorkspaceProgress
 
 MAX_CONCURRENT_STEPS = 64
-"""Steps in progress at the same time. More would only wait for each other inside the backend."""
+"""Steps in progress at the same time. More would only wait for each other inside the backend. Starts have a limit of
+their own, the slots of the gate, so that stops and checks never wait for them."""
 
 COMPARE_INTERVAL = timedelta(minutes=1)
 """How often every desired instance is compared with the actual ones, to find changes that no event announced."""
@@ -34,12 +43,22 @@ class Reconciler:
     """Reconciles the instances of the plane. `run` is active in one replica at a time, `check` works in every one."""
 
     def __init__(
-        self, *, backend: Backend, desired_state: DesiredStateCache, registry: RegistryClient, steps: StepRunner
+        self,
+        *,
+        backend: Backend,
+        desired_state: DesiredStateCache,
+        registry: RegistryClient,
+        steps: StepRunner,
+        gate: StartGate,
+        reporter: ProvisioningReporter,
     ) -> None:
         self._backend = backend
         self._desired_state = desired_state
         self._registry = registry
         self._steps = steps
+        self._gate = gate
+        self._reporter = reporter
+        self._breaker = CircuitBreaker(backend)
         self._progress: dict[WorkspaceId, WorkspaceProgress] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._step_slots = asyncio.Semaphore(MAX_CONCURRENT_STEPS)
@@ -48,17 +67,24 @@ class Reconciler:
     async def run(self) -> None:
         """Reconcile until cancelled. Starts from the registry's and the backend's state, without any memory."""
         self._progress.clear()
+        self._breaker.reset()
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
+                self._gate.open(self._schedule)
+                tasks.create_task(self._reporter.run(), name="provisioning reports")
+                tasks.create_task(self._probe_backend(), name="probe of the backend")
                 tasks.create_task(self._follow_desired_state(), name="desired state")
                 tasks.create_task(self._follow_exits(), name="exits")
                 tasks.create_task(self._compare_regularly(), name="comparison")
         finally:
             self._tasks = None
+            self._gate.close()
 
     async def find_trouble(self) -> str:
         """Return why nothing is reconciled; empty if it is, or if another replica does it."""
+        if self._breaker.is_open:
+            return "the backend of instances does not answer"
         is_deaf = self._tasks is not None and not self._desired_state.is_fresh()
         return "changes of workspaces are not heard from the registry" if is_deaf else ""
 
@@ -67,6 +93,8 @@ class Reconciler:
 
         If the backend cannot be reached, the condition is UNKNOWN.
         """
+        if self._breaker.is_open:
+            return Condition.UNKNOWN
         try:
             instance = await self._backend.get(workspace_id)
         except ServiceError as error:
@@ -104,6 +132,11 @@ class Reconciler:
             await asyncio.sleep(plan.RETRY_BACKOFF.first.total_seconds())
             self._comparison_due.set()
 
+    async def _probe_backend(self) -> None:
+        while True:
+            await self._breaker.probe()
+            self._comparison_due.set()
+
     async def _compare_regularly(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
@@ -111,9 +144,11 @@ class Reconciler:
                     await self._comparison_due.wait()
             self._comparison_due.clear()
             await self._desired_state.wait_until_fresh()
+            await self._breaker.wait_until_closed()
             try:
                 await self._compare()
             except ServiceError as error:
+                self._breaker.record_failure(error)
                 log.warning("instances not compared", backend=self._backend.name, error=repr(error))
                 await asyncio.sleep(COMPARE_RETRY_DELAY.total_seconds())
                 self._comparison_due.set()
@@ -135,6 +170,7 @@ class Reconciler:
             return
         progress = self._progress.setdefault(workspace_id, WorkspaceProgress())
         progress.changed.set()
+        self._interrupt_unwanted_start(workspace_id, progress)
         if not progress.is_active:
             progress.is_active = True
             self._tasks.create_task(self._reconcile(workspace_id, progress), name=f"workspace {workspace_id}")
@@ -158,21 +194,55 @@ class Reconciler:
 
         No error leaves this method, so a faulty workspace does not affect the others.
         """
+        desired: DesiredInstance | None = None
         try:
+            if self._breaker.is_open:
+                await self._wait_for_backend(workspace_id, progress)
             async with self._step_slots:
                 await self._desired_state.wait_until_fresh()
                 desired = self._desired_state.get(workspace_id)
-                async with asyncio.timeout(STEP_TIMEOUT.total_seconds()):
-                    delay = await self._steps.run_next(desired, progress) if desired else None
-        except (Unavailable, TimeoutError) as error:
-            log.warning("step postponed", workspace=workspace_id, error=repr(error))
-        except Exception:
-            log.exception("step failed", workspace=workspace_id)
-        else:
-            progress.failures = 0
+                delay = await self._take_step(desired, progress) if desired else None
+        except Exception as error:
+            if progress.is_start_interrupted:
+                log.info("start interrupted", workspace=workspace_id)
+                progress.is_start_interrupted = False
+                return NO_DELAY
+            if isinstance(error, Unavailable | TimeoutError):
+                log.warning("step postponed", workspace=workspace_id, error=repr(error))
+            else:
+                log.exception("step failed", workspace=workspace_id)
+            self._breaker.record_failure(error)
+            progress.failures += 1
+            delay = plan.RETRY_BACKOFF.delay(progress.failures)
+            if desired:
+                self._steps.note_postponement(desired, progress, error, delay)
             return delay
-        progress.failures += 1
-        return plan.RETRY_BACKOFF.delay(progress.failures)
+        self._breaker.record_success()
+        progress.failures = 0
+        progress.is_start_interrupted = False
+        return delay
+
+    async def _take_step(self, desired: DesiredInstance, progress: WorkspaceProgress) -> timedelta | None:
+        """Run one step within its time, which a start extends with each event of its backend."""
+        async with asyncio.timeout(STEP_TIMEOUT.total_seconds()) as timeout:
+            return await self._steps.run_next(desired, progress, timeout)
+
+    async def _wait_for_backend(self, workspace_id: WorkspaceId, progress: WorkspaceProgress) -> None:
+        """Wait while the backend is probed, and say so."""
+        desired = self._desired_state.get(workspace_id)
+        if desired:
+            self._steps.note_open_breaker(desired, progress)
+        await self._breaker.wait_until_closed()
+
+    def _interrupt_unwanted_start(self, workspace_id: WorkspaceId, progress: WorkspaceProgress) -> None:
+        """Cancel a start that runs if its workspace is to be stopped. A start of another generation is finished."""
+        desired = self._desired_state.get(workspace_id)
+        is_stopped = desired is None or desired.state in {DesiredState.STOPPED, DesiredState.FORGOTTEN}
+        timeout = progress.start_timeout
+        if timeout is None or timeout.expired() or not is_stopped:
+            return
+        progress.is_start_interrupted, progress.start_timeout = True, None
+        timeout.reschedule(asyncio.get_running_loop().time())
 
 
 async def _wait_for_change(progress: WorkspaceProgress, timeout: timedelta) -> None:  # noqa: ASYNC109 - a plain delay

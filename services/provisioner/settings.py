@@ -108,6 +108,8 @@ class Settings(DatabaseSettings):
 
     ghcr_token: SecretStr = Field(default=SecretStr(""), validation_alias="GHCR_TOKEN")
     """Token of that user. Both or none have to be set."""
+    max_concurrent_starts: int = Field(default=3, ge=1, le=1_000)
+    """Workspaces that start at the same time; others wait, and organisations take turns."""
 
     control_plane_url: Url = ""
     """URL of the control plane (docs/control-plane-api.md); `https`, on this machine also `http`."""

@@ -5,8 +5,8 @@ from services.provisioner.model import Credentials, DesiredInstance, Environment
 
 
 def require_adapter(desired: DesiredInstance) -> None:
-    """Raise `NoAdapter` if no adapter can run the workspace's runtime. Called before credentials are changed."""
-    if not desired.adapter_module:
+    """Raise `NoAdapter` if nothing can run the workspace's runtime. Called before credentials are changed."""
+    if not (desired.adapter_module or desired.command):
         raise NoAdapter
 
 
@@ -19,6 +19,7 @@ def build_spec(
         generation=desired.generation,
         environment=environment,
         credentials=credentials,
+        command=desired.command,
         files=files,
         files_digest=desired.files_digest,
         tier=desired.tier,

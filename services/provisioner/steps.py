@@ -1,7 +1,6 @@
 """Runs one step for one workspace: reports a fact, or starts, stops or forgets its instance."""
 
 import asyncio
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -10,9 +9,11 @@ import structlog
 from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError, Unavailable
 from services.provisioner import environment, plan, spec
+from services.provisioner.backends import progress as backend_progress
 from services.provisioner.backends.base import Backend
 from services.provisioner.clients import AuthClient, RegistryClient
 from services.provisioner.errors import (
+    BackendUnavailable,
     GlobalSecretUnreadable,
     ImageMissing,
     MissingEnvironment,
@@ -23,6 +24,7 @@ from services.provisioner.errors import (
     WorkspaceSecretUnreadable,
 )
 from services.provisioner.model import (
+    BackendEventKind,
     DesiredInstance,
     DesiredState,
     Environment,
@@ -32,10 +34,17 @@ from services.provisioner.model import (
     InstanceStopFailed,
     ProvisioningFailed,
     ProvisioningPossible,
+    ProvisioningStep,
 )
 from services.provisioner.plan import Step
+from services.provisioner.start_gate import StartGate
+from services.provisioner.workspace_progress import ProvisioningNotes, Report, WorkspaceProgress
 
 NO_DELAY = timedelta(0)
+
+STEP_TIMEOUT = timedelta(minutes=1)
+"""How long a step may take before it is cancelled and repeated: a backend may hang while the desired state changes.
+During a start, each event that the backend reports gives it this time again."""
 
 CONFIGURATION_ERRORS = (NoBackend, NoAdapter, MissingEnvironment, GlobalSecretUnreadable, WorkspaceSecretUnreadable)
 """Errors that a user or operator can fix, so they are logged without a traceback."""
@@ -43,46 +52,25 @@ CONFIGURATION_ERRORS = (NoBackend, NoAdapter, MissingEnvironment, GlobalSecretUn
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A fact that was reported, and the desired state for which: another state makes the same fact news."""
-
-    state: DesiredState
-    fact: Fact
-
-
-@dataclass(slots=True)
-class WorkspaceProgress:
-    """What the reconciler remembers of one workspace between steps. Losing it only repeats a report."""
-
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the desired state or the instance may have changed."""
-    is_active: bool = False
-    """Whether a task is working on the workspace."""
-    last_report: Report | None = None
-    starts: list[datetime] = field(default_factory=list)
-    """The times of the latest starts, oldest first."""
-    ended_at: datetime | None = None
-    """When the end of an instance was last reported."""
-    failures: int = 0
-    """Consecutive failed steps."""
-    refused_starts: int = 0
-    """Starts that the backend refused since the last success or request."""
-    failed_checks: int = 0
-    """Consecutive checks, the start included, that found a fault in the configuration."""
-    check_at: datetime | None = None
-    """When to check again whether a start that failed may succeed; `None`: at once."""
-
-
 class StepRunner:
     """Runs steps. A step that raised, or was cancelled, is repeated from the beginning."""
 
     def __init__(
-        self, *, backend: Backend, registry: RegistryClient, auth: AuthClient, clock: Clock, platform_url: str
+        self,
+        *,
+        backend: Backend,
+        registry: RegistryClient,
+        auth: AuthClient,
+        gate: StartGate,
+        notes: ProvisioningNotes,
+        clock: Clock,
+        platform_url: str,
     ) -> None:
         self._backend = backend
         self._registry = registry
         self._auth = auth
+        self._gate = gate
+        self._notes = notes
         self._clock = clock
         self._platform_url = platform_url
 
@@ -93,24 +81,59 @@ class StepRunner:
             return True
         return self._backend.starts_instances and plan.choose_step(desired, instance) is not Step.NOTHING
 
-    async def run_next(self, desired: DesiredInstance, progress: WorkspaceProgress) -> timedelta | None:
-        """Report one fact or take one step; return the delay before the next call, `None` if nothing is left to do."""
+    async def run_next(
+        self,
+        desired: DesiredInstance,
+        progress: WorkspaceProgress,
+        timeout: asyncio.Timeout,  # noqa: ASYNC109 - the caller's, to be extended
+    ) -> timedelta | None:
+        """Report one fact or take one step; return the delay before the next call, `None` if nothing is left to do.
+
+        `timeout` is that of the caller: a start extends it while its backend reports events.
+        """
         instance = await self._backend.get(desired.workspace_id)
         if await self._report(desired, self._choose_fact(desired, instance), progress):
             return NO_DELAY
-        match plan.choose_step(desired, instance) if self._backend.starts_instances else Step.NOTHING:
+        step = plan.choose_step(desired, instance) if self._backend.starts_instances else Step.NOTHING
+        if not plan.needs_slot(desired, step):
+            self._gate.leave(desired.workspace_id)
+        match step:
             case Step.NOTHING:
                 return None
             case Step.START:
-                return await self._start(desired, instance, progress)
+                return await self._start(desired, instance, progress, timeout)
             case Step.STOP:
                 return await self._stop(desired, progress)
             case Step.FORGET:
                 return await self._forget(desired)
             case Step.CHECK:
                 return await self._check(desired, progress)
-            case step:
+            case _:
                 assert_never(step)
+
+    def note_postponement(
+        self, desired: DesiredInstance, progress: WorkspaceProgress, error: Exception, delay: timedelta
+    ) -> None:
+        """Report that a step failed and is repeated after a delay, if the workspace is to be started."""
+        self._gate.leave(desired.workspace_id)
+        if desired.state is not DesiredState.RUNNING or not desired.is_provisioning:
+            return
+        reason, event = plan.describe_postponement(error)
+        if event is not None:
+            self._notes.add_event(progress, event)
+        self._notes.enter(
+            desired,
+            progress,
+            ProvisioningStep.WAITING_TO_RETRY,
+            reason=reason,
+            next_attempt_at=self._clock.now() + delay,
+        )
+
+    def note_open_breaker(self, desired: DesiredInstance, progress: WorkspaceProgress) -> None:
+        """Report that a start waits until the backend answers."""
+        if desired.state is DesiredState.RUNNING and desired.is_provisioning:
+            step = ProvisioningStep.WAITING_TO_RETRY
+            self._notes.enter(desired, progress, step, reason=BackendUnavailable.reason.lower())
 
     def _choose_fact(self, desired: DesiredInstance, instance: Instance | None) -> Fact | None:
         if self._backend.starts_instances:
@@ -125,40 +148,71 @@ class StepRunner:
         progress.last_report = Report(desired.state, fact)
         if isinstance(fact, InstanceExited):
             progress.ended_at = self._clock.now()
+            self._notes.add_event(progress, BackendEventKind.INSTANCE_EXITED, fact.exit_code)
             log.info(
                 "instance ended", workspace=desired.workspace_id, generation=fact.generation, exit_code=fact.exit_code
             )
         return True
 
     async def _start(
-        self, desired: DesiredInstance, instance: Instance | None, progress: WorkspaceProgress
-    ) -> timedelta:
-        """Start the instance, or return the delay until it may be started. A permanent error is reported."""
+        self,
+        desired: DesiredInstance,
+        instance: Instance | None,
+        progress: WorkspaceProgress,
+        timeout: asyncio.Timeout,  # noqa: ASYNC109 - the caller's, to be extended
+    ) -> timedelta | None:
+        """Start the instance, or return the delay until it may be started; `None` if it waits for a slot.
+
+        A permanent error is reported.
+        """
         if instance and plan.is_requested_restart(desired, instance):
             progress.starts.clear()
         if not desired.is_automatic_restart:
             progress.refused_starts = 0
         now = self._clock.now()
         if (earliest := plan.compute_earliest_start(desired, instance, progress.starts, progress.ended_at)) > now:
+            self._gate.leave(desired.workspace_id)
+            step = ProvisioningStep.WAITING_TO_RETRY
+            self._notes.enter(desired, progress, step, reason="agent_ended", next_attempt_at=earliest)
             return earliest - now
+        if not self._gate.enter(desired):
+            self._notes.enter_queue(desired, progress)
+            return None
         progress.starts = [*progress.starts, now][-plan.MAX_REMEMBERED_STARTS :]
         try:
-            await self._start_with_new_credentials(desired)
+            await self._start_interruptibly(desired, progress, timeout)
         except (Unavailable, TimeoutError):
             raise
         except CONFIGURATION_ERRORS as error:
             log.warning("instance refused", workspace=desired.workspace_id, reason=error.reason, **error.details)
             await self._report_failure(desired, type(error), missing=getattr(error, "missing", ()))
-            return _postpone_check(progress, now)
+            delay = _postpone_check(progress, now)
+            self._note_failure(desired, progress, error)
+            return delay
         except Exception as error:
             log.exception("instance not started", workspace=desired.workspace_id, generation=desired.generation)
             await self._report_failure(desired, ImageMissing if isinstance(error, ImageMissing) else StartFailed)
             progress.refused_starts += 1
             delay = plan.FAILED_START_BACKOFF.delay(progress.refused_starts)
             progress.check_at = now + delay
+            self._notes.add_event(progress, BackendEventKind.START_REFUSED)
+            self._note_failure(desired, progress, error if isinstance(error, ImageMissing) else StartFailed())
             return delay
         progress.refused_starts, progress.failed_checks, progress.check_at = 0, 0, None
         return NO_DELAY
+
+    async def _start_interruptibly(
+        self,
+        desired: DesiredInstance,
+        progress: WorkspaceProgress,
+        timeout: asyncio.Timeout,  # noqa: ASYNC109 - the caller's, to be extended
+    ) -> None:
+        """Start the instance; meanwhile the reconciler may end the timeout at once."""
+        progress.start_timeout = timeout
+        try:
+            await self._start_with_new_credentials(desired, progress)
+        finally:
+            progress.start_timeout = None
 
     async def _check(self, desired: DesiredInstance, progress: WorkspaceProgress) -> timedelta:
         """Report a start that failed as possible if its configuration is complete; return the delay before the next.
@@ -178,24 +232,53 @@ class StepRunner:
             await self._registry.report_fact(desired.workspace_id, ProvisioningPossible(desired.generation))
         return _postpone_check(progress, now)
 
-    async def _start_with_new_credentials(self, desired: DesiredInstance) -> None:
+    async def _start_with_new_credentials(self, desired: DesiredInstance, progress: WorkspaceProgress) -> None:
         """Resolve the environment, then issue credentials, then start the instance.
 
         The environment comes first, so that a start that fails on it leaves the existing tokens valid. The secrets are
         read after the generation was raised, so the instance receives every secret that was set before the restart.
         """
+        self._notes.enter(desired, progress, ProvisioningStep.RESOLVING)
         variables = await self._resolve_environment(desired)
         files = await self._registry.get_starter_files(desired)
         credentials = await self._auth.issue_credentials(desired.workspace_id, desired.generation)
         log.info(
             "Provisioner: injected fresh auth token", workspace=desired.workspace_id, generation=desired.generation
         )
-        started = await self._backend.start(spec.build_spec(desired, credentials, environment=variables, files=files))
+        self._note_backend_event(desired, progress, BackendEventKind.START_BEGUN)
+        with backend_progress.listening(lambda kind: self._note_backend_event(desired, progress, kind)):
+            started = await self._backend.start(
+                spec.build_spec(desired, credentials, environment=variables, files=files)
+            )
+        self._notes.add_event(progress, BackendEventKind.INSTANCE_STARTED)
+        self._notes.enter(desired, progress, ProvisioningStep.WAITING_FOR_REGISTER)
         log.info(
             "instance started",
             workspace=desired.workspace_id,
             generation=desired.generation,
             reference=started.reference,
+        )
+
+    def _note_backend_event(
+        self, desired: DesiredInstance, progress: WorkspaceProgress, kind: BackendEventKind | None
+    ) -> None:
+        """Report an event of a start that runs, if there is one; the start may take its whole time again."""
+        if progress.start_timeout is not None and not progress.start_timeout.expired():
+            progress.start_timeout.reschedule(asyncio.get_running_loop().time() + STEP_TIMEOUT.total_seconds())
+        if kind is not None:
+            self._notes.add_event(progress, kind)
+            self._notes.enter(desired, progress, plan.choose_provisioning_step(kind))
+
+    def _note_failure(self, desired: DesiredInstance, progress: WorkspaceProgress, error: ServiceError) -> None:
+        """Report why the start failed, and when it is tried or checked again."""
+        self._gate.leave(desired.workspace_id)
+        self._notes.enter(
+            desired,
+            progress,
+            ProvisioningStep.FAILED,
+            reason=error.reason.lower(),
+            missing=getattr(error, "missing", ()),
+            next_attempt_at=progress.check_at,
         )
 
     async def _resolve_environment(self, desired: DesiredInstance) -> Environment:

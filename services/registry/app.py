@@ -33,6 +33,8 @@ from protos.registry.v1 import (
     memories_pb2_grpc,
     models_pb2,
     models_pb2_grpc,
+    provisioning_pb2,
+    provisioning_pb2_grpc,
     search_pb2,
     search_pb2_grpc,
     templates_pb2,
@@ -51,6 +53,7 @@ from services.registry.api.catalog import CatalogServicer
 from services.registry.api.events import EventServicer
 from services.registry.api.lifecycle import LifecycleServicer
 from services.registry.api.models import ModelServicer
+from services.registry.api.provisioning import ProvisioningServicer
 from services.registry.api.search import SearchServicer
 from services.registry.api.templates import TemplateServicer
 from services.registry.api.workspaces import RegistryServicer
@@ -72,8 +75,10 @@ from services.registry.feeds.workspace_feed import WorkspaceFeed
 from services.registry.lifecycle.address_check import AddressChecker
 from services.registry.lifecycle.hearing import HearingRecorder
 from services.registry.lifecycle.heartbeats import HeartbeatBatcher, HeartbeatService
+from services.registry.lifecycle.idleness import IdlenessService
 from services.registry.lifecycle.observations import ObservationService
 from services.registry.lifecycle.pausing import PausingService
+from services.registry.lifecycle.provisioning import ProvisioningService
 from services.registry.lifecycle.registration import RegistrationService
 from services.registry.lifecycle.removal import RemovalService
 from services.registry.lifecycle.renewal import RenewalService
@@ -100,7 +105,12 @@ from services.registry.organisations.teams import Teams
 from services.registry.settings import Settings
 from services.registry.store.tables.schema import META, REVISION_CHANNEL
 from services.registry.store.transaction import Store
-from services.registry.templates.folders import TemplateFolders, load_adapters, load_runtime_provision_timeouts
+from services.registry.templates.folders import (
+    TemplateFolders,
+    load_adapters,
+    load_commands,
+    load_runtime_provision_timeouts,
+)
 from services.registry.workspace.facts import LivenessTimeouts
 from services.registry.workspace.quotas import Quotas
 
@@ -116,8 +126,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     clock = SystemClock()
     declared = await asyncio.to_thread(load_runtime_provision_timeouts, settings.configs_dir)
     adapters = await asyncio.to_thread(load_adapters, settings.configs_dir)
+    commands = await asyncio.to_thread(load_commands, settings.configs_dir)
     card_keys = await asyncio.to_thread(read_card_keys, settings.agent_card_keys)
-    known = catalog.read_catalog(limit=settings.provision_timeout, declared=declared, adapters=adapters)
+    known = catalog.read_catalog(
+        limit=settings.provision_timeout, declared=declared, adapters=adapters, commands=commands
+    )
     url, role = settings.database_url.get_secret_value(), service.build_role(settings.role_prefix)
     async with (
         database.open_engine(url, role=role, pool=settings.database_pool_size) as engine,
@@ -173,6 +186,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             event_retention=settings.event_retention,
             max_events=settings.max_events,
         )
+        idle = IdlenessService(store, clock=clock)
         note_servicers, note_tasks = _build_notes(store, clock, keep=settings.event_retention)
         secret_rollout = SecretRollout(store, auth=auth, renewal=renewal)
         hearing = HearingRecorder(store, event_log=event_log, auth=auth, clock=clock)
@@ -208,7 +222,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Servicer(
                     contract=lifecycle_pb2.DESCRIPTOR.services_by_name["LifecycleService"],
                     add=lifecycle_pb2_grpc.add_LifecycleServiceServicer_to_server,
-                    servicer=LifecycleServicer(pausing, restarts),
+                    servicer=LifecycleServicer(pausing, restarts, idle, clock=clock),
+                ),
+                Servicer(
+                    contract=provisioning_pb2.DESCRIPTOR.services_by_name["ProvisioningService"],
+                    add=provisioning_pb2_grpc.add_ProvisioningServiceServicer_to_server,
+                    servicer=ProvisioningServicer(ProvisioningService(store, clock)),
                 ),
                 Servicer(
                     contract=events_pb2.DESCRIPTOR.services_by_name["EventService"],
@@ -258,7 +277,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Loop(name="feed", run=feed.run),
                 Loop(name="event_log", run=event_log.run),
                 Loop(name="heartbeat_reception", run=hearing.record, every=timedelta(seconds=5)),
-                *_build_loops(_list_sweeps(sweeps) | note_tasks, url, role=role),
+                *_build_loops(_list_sweeps(sweeps, idle) | note_tasks, url, role=role),
                 Loop(
                     name="secret_rollout",
                     run=secret_rollout.follow,
@@ -314,20 +333,12 @@ def _build_notes(store: Store, clock: Clock, *, keep: timedelta) -> tuple[list[S
     }
 
 
-LOCK_NAMES = {
-    "missed_heartbeats": "silence",
-    "failed_starts": "overdue",
-    "audit_records": "deeds",
-    "old_records": "old",
-}
-"""The names that replicas of earlier releases lock for these loops; other loops lock their own name."""
-
-
-def _list_sweeps(sweeps: Sweeps) -> PeriodicTasks:
-    """Return the sweeps by the names that /admin/liveness publishes."""
+def _list_sweeps(sweeps: Sweeps, idle: IdlenessService) -> PeriodicTasks:
+    """Return the sweeps by the names that /admin/liveness publishes; replicas lock the same names."""
     return {
         "missed_heartbeats": (sweeps.check_heartbeats, timedelta(seconds=5)),
         "failed_starts": (sweeps.fail_unstarted, timedelta(seconds=5)),
+        "idle_workspaces": (idle.find_idle, timedelta(seconds=10)),
         "placements": (sweeps.confirm_placements, timedelta(seconds=5)),
         "removals": (sweeps.finish_removals, timedelta(seconds=15)),
         "audit_records": (sweeps.send_audit_records, timedelta(seconds=1)),
@@ -342,7 +353,7 @@ def _build_loops(tasks: PeriodicTasks, url: str, *, role: str) -> list[Loop]:
             name=name,
             run=run,
             every=every,
-            lock=AdvisoryLock(url, role=role, name=f"registry.{LOCK_NAMES.get(name, name)}"),
+            lock=AdvisoryLock(url, role=role, name=f"registry.{name}"),
         )
         for name, (run, every) in tasks.items()
     ]

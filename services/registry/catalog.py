@@ -79,8 +79,8 @@ class Catalog:
     """Looks up runtimes.
 
     `limit` overrides the provision limit of every runtime. `declared` are the limits in seconds that templates declare,
-    by runtime, as they were when the service started. `adapters` are the modules that they declare, by runtime; one of
-    the catalogue is not replaced.
+    by runtime, as they were when the service started. `adapters` and `commands` are the modules and the commands that
+    they declare, by runtime; a runtime to which the catalogue gives an adapter keeps it.
     """
 
     def __init__(
@@ -91,8 +91,11 @@ class Catalog:
         limit: timedelta | None = None,
         declared: Mapping[str, int] = MappingProxyType({}),
         adapters: Mapping[str, str] = MappingProxyType({}),
+        commands: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     ) -> None:
-        self._adapters = dict(adapters) | {one.name: one.adapter_module for one in runtimes if one.adapter_module}
+        own = {one.name: one.adapter_module for one in runtimes if one.adapter_module}
+        self._adapters = dict(adapters) | own
+        self._commands = {runtime: command for runtime, command in commands.items() if runtime not in own}
         self._runtimes = {runtime.name: runtime for runtime in runtimes}
         self.providers = tuple(providers)
         self._limit = limit
@@ -104,7 +107,7 @@ class Catalog:
 
     def has_runtime(self, runtime: str) -> bool:
         """Whether the catalogue contains the runtime."""
-        return runtime in self._runtimes or runtime in self._adapters
+        return runtime in self._runtimes or self.is_startable(runtime)
 
     def provision_limit(self, runtime: str) -> timedelta:
         """Return how long an agent may take to start: the override, else the template limit, else the runtime's own."""
@@ -123,9 +126,17 @@ class Catalog:
         """Return the Python module that an instance runs; empty if the runtime has none."""
         return self._adapters.get(runtime, "")
 
+    def command(self, runtime: str) -> tuple[str, ...]:
+        """Return the command that an instance runs; empty for that of the backend."""
+        return self._commands.get(runtime, ())
+
+    def is_startable(self, runtime: str) -> bool:
+        """Whether there is an adapter or a command for the runtime."""
+        return runtime in self._adapters or runtime in self._commands
+
     def startable_runtimes(self) -> tuple[str, ...]:
-        """Return the runtimes for which there is an adapter, sorted."""
-        return tuple(sorted(self._adapters))
+        """Return the runtimes for which there is an adapter or a command, sorted."""
+        return tuple(sorted({*self._adapters, *self._commands}))
 
     def models(self, runtime: str) -> tuple[str, ...]:
         """Return the ids of the models that are registered for a runtime."""
@@ -144,13 +155,21 @@ def read_catalog(
     limit: timedelta | None = None,
     declared: Mapping[str, int] = MappingProxyType({}),
     adapters: Mapping[str, str] = MappingProxyType({}),
+    commands: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> Catalog:
     """Parse the catalogue in a file; raises `InvalidSettings` with one line of text."""
     try:
         file = _CatalogFile.model_validate(_parse_yaml(path))
     except (OSError, yaml.YAMLError, ValidationError) as error:
         raise InvalidSettings(f"{path.name}: {_first_line(error)}") from None
-    return Catalog(file.runtimes, providers=file.providers, limit=limit, declared=declared, adapters=adapters)
+    return Catalog(
+        file.runtimes,
+        providers=file.providers,
+        limit=limit,
+        declared=declared,
+        adapters=adapters,
+        commands=commands,
+    )
 
 
 def _parse_yaml(path: Path) -> Any:  # noqa: ANN401 - checked right after

@@ -129,17 +129,28 @@ class FakeRegistry(rpc.RegistryServiceServicer):
 
 @dataclass
 class FakeLifecycle(lifecycle_pb2_grpc.LifecycleServiceServicer):
-    """The registry's LifecycleService; records the workspaces that it is asked to wake."""
+    """The registry's LifecycleService; records the workspaces that it is asked to wake, and reports of work."""
 
     woken: list[str] = field(default_factory=list)
     refusal: ServiceError | None = None
     """Raised instead of waking."""
+    reports: list[lifecycle_pb2.ReportWorkRequest] = field(default_factory=list)
+    report_refusal: ServiceError | None = None
+    """Raised instead of taking a report."""
+    refused_reports: int = 0
 
     async def WakeWorkspace(self, request, context) -> lifecycle_pb2.WakeWorkspaceResponse:
         self.woken.append(request.workspace_id)
         if self.refusal is not None:
             raise self.refusal
         return lifecycle_pb2.WakeWorkspaceResponse()
+
+    async def ReportWork(self, request, context) -> lifecycle_pb2.ReportWorkResponse:
+        if self.report_refusal is not None:
+            self.refused_reports += 1
+            raise self.report_refusal
+        self.reports.append(request)
+        return lifecycle_pb2.ReportWorkResponse()
 
     def servicer(self) -> Servicer:
         contract = lifecycle_pb2.DESCRIPTOR.services_by_name["LifecycleService"]

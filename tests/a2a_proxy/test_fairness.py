@@ -12,6 +12,7 @@ from protos.registry.v1 import registry_pb2
 from services.a2a_proxy.dispatches import DispatchesInProgress
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.timeouts import DispatchTimeout
+from services.a2a_proxy.work import WorkTracker
 from services.chassis import identity
 from tests.a2a_proxy.fake_gateway import ADMIN, TARGET, decode_details, message_body, open_exchange
 from tests.a2a_proxy.running_proxy import run_proxy
@@ -78,7 +79,7 @@ async def eventually_ended(gateway, call_id: int) -> None:
 
 async def test_workspaces_at_one_address_share_its_limit():
     loop = asyncio.get_running_loop()
-    dispatches = DispatchesInProgress(max_per_target=2)
+    dispatches = DispatchesInProgress(max_per_target=2, work=WorkTracker())
     started = [DispatchTimeout(idle=None, deadline=None, get_hearing_start=loop.time) for _ in range(2)]
     for number, dispatch_timeout in enumerate(started):
         dispatches.add(WorkspaceId(str(number)), "http://one/", dispatch_timeout)

@@ -33,6 +33,10 @@ DECISIONS = {
     ),
     "sessions.py _describe_caller: identity.kind is Kind.ORG": "the public answer has members by kind",
     "sessions.py _describe_caller: identity.kind is Kind.WORKSPACE": "the public answer has members by kind",
+    "files.py replace: "
+    "sum((len(path.encode()) + len(text.encode()) for path, text in files.items())) > MAX_FILES_BYTES": (
+        "the size of a gRPC message"
+    ),
     "templates.py import_template: "
     "sum((len(path.encode()) + len(text.encode()) for path, text in call.body.files.items())) > MAX_FILES_BYTES": (
         "the size of a gRPC message"

@@ -32,13 +32,8 @@ SUCCESS = {101, 200}
 
 
 NOT_YET: set[tuple[str, str]] = {
-    # Files of instances: with the provisioner's further backends.
+    # With the provisioner's further backends.
     ("POST", "/admin/workspace-images/refresh"),
-    ("GET", "/workspaces/{}/files"),
-    ("GET", "/workspaces/{}/files/{}"),
-    ("PUT", "/workspaces/{}/files/{}"),
-    ("DELETE", "/workspaces/{}/files/{}"),
-    ("PUT", "/workspaces/{}/files"),
     ("GET", "/workspaces/{}/shared-context"),
 }
 """Routes of the first release that are not implemented yet."""

@@ -29,13 +29,17 @@ def replica(**ticked):
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_loop_has_the_age_of_its_last_tick_on_any_replica(order):
-    found = render_subsystems([replica(silence=97.2), replica(silence=None), replica(silence=20.0)][::order])
+    found = render_subsystems(
+        [replica(missed_heartbeats=97.2), replica(missed_heartbeats=None), replica(missed_heartbeats=20.0)][::order]
+    )
 
-    assert found == {"silence": {"last_tick_at": "2026-05-01T12:00:00.000000Z", "seconds_ago": 2}}
+    assert found == {"missed_heartbeats": {"last_tick_at": "2026-05-01T12:00:00.000000Z", "seconds_ago": 2}}
 
 
 def test_a_loop_without_a_tick_has_no_age():
-    assert render_subsystems([replica(silence=None)]) == {"silence": {"last_tick_at": None, "seconds_ago": None}}
+    assert render_subsystems([replica(missed_heartbeats=None)]) == {
+        "missed_heartbeats": {"last_tick_at": None, "seconds_ago": None}
+    }
 
 
 async def tick():

@@ -13,6 +13,7 @@ ANSWERS = {
     "pause": {"status": "paused", "paused_count": 2, "stops_later": True},
     "resume": {"status": "provisioning", "resumed_count": 2},
     "hibernate": {"status": "hibernated"},
+    "provision/cancel": {"status": "failed", "status_reason": "provision_cancelled"},
     "restart": {"status": "provisioning", "config_dir": "existing-volume", "reset_session": False},
     "remove": {"status": "removed", "cascade_deleted": 1},
 }
@@ -35,7 +36,7 @@ class LifecyclePlane(FakePlane):
         app.routes.extend(
             [
                 Route("/workspaces/{id}", self.act, methods=["DELETE"]),
-                Route("/workspaces/{id}/{verb}", self.act, methods=["POST"]),
+                Route("/workspaces/{id}/{verb:path}", self.act, methods=["POST"]),
             ]
         )
         return app
@@ -80,6 +81,11 @@ def url(plane):
             ["hibernate", "lead", "--force"],
             ("POST", f"/workspaces/{LEAD}/hibernate", {"force": "true"}),
             "hibernated; the next message wakes it",
+        ),
+        (
+            ["cancel", "lead"],
+            ("POST", f"/workspaces/{LEAD}/provision/cancel", {}),
+            "cancelled; molecule restart lead starts it again",
         ),
         (
             ["restart", LEAD],

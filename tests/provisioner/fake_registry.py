@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from protos.registry.v1 import (
     catalog_pb2,
     catalog_pb2_grpc,
+    provisioning_pb2,
+    provisioning_pb2_grpc,
     registry_pb2,
     registry_pb2_grpc,
     templates_pb2,
@@ -40,6 +42,9 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
         self.files_by_digest: dict[str, dict[str, str]] = {}
         self.facts: list[tuple[str, int, str]] = []
         self.reports: list[registry_pb2.ReportFactRequest] = []
+        self.provisioning: list[provisioning_pb2.ProvisioningReport] = []
+        self.provisioning_calls = 0
+        self.refuses_provisioning = False
         self.watching_backends: list[str] = []
         self.runtimes: dict[str, catalog_pb2.GetRuntimeResponse] = {}
         self.online: set[str] = set()
@@ -64,6 +69,9 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
         if generation != record.generation:
             record.instance_reference = ""
         record.generation = generation
+        command = fields.pop("command", None)
+        if command is not None:
+            record.command[:] = command
         for name, value in fields.items():
             setattr(record, name, value)
         self._publish(record)
@@ -72,6 +80,12 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
         """Raise the generation of a workspace."""
         generation = self.records[workspace_id].generation + 1
         self.set_desired(workspace_id, generation=generation, status_reason=reason)
+
+    def add_runtime(self, name: str, *, required: list[str]) -> str:
+        """Add a runtime that needs these variables, and return its name."""
+        variables = [catalog_pb2.RequiredVariable(any_of=[variable]) for variable in required]
+        self.runtimes[name] = catalog_pb2.GetRuntimeResponse(required=variables)
+        return name
 
     def break_feeds(self) -> None:
         """End every open feed, as a restart of the registry does."""
@@ -112,7 +126,7 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
         record = self.records.get(request.workspace_id)
         if record is None:
             raise NotFound
-        workspace = registry_pb2.Workspace(id=record.id, org_id=record.org_id)
+        workspace = registry_pb2.Workspace(id=record.id, org_id=record.org_id, status=record.status)
         return registry_pb2.GetWorkspaceResponse(workspace=workspace)
 
     async def WatchWorkspaces(self, request, context) -> AsyncIterator[registry_pb2.WatchWorkspacesResponse]:
@@ -158,6 +172,20 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
         self._changed = asyncio.Event()
 
 
+class FakeProvisioningService(provisioning_pb2_grpc.ProvisioningServiceServicer):
+    """Keeps what is reported of starts in the fake registry."""
+
+    def __init__(self, registry: FakeRegistry) -> None:
+        self._registry = registry
+
+    async def ReportProvisioning(self, request, context):
+        self._registry.provisioning_calls += 1
+        if self._registry.refuses_provisioning:
+            raise Unavailable
+        self._registry.provisioning.extend(request.reports)
+        return provisioning_pb2.ReportProvisioningResponse()
+
+
 class FakeTemplateService(templates_pb2_grpc.TemplateServiceServicer):
     """Returns the starter files of the fake registry."""
 
@@ -186,6 +214,11 @@ def registry_servicers(registry: FakeRegistry) -> list[Servicer]:
             contract=registry_pb2.DESCRIPTOR.services_by_name["RegistryService"],
             add=registry_pb2_grpc.add_RegistryServiceServicer_to_server,
             servicer=registry,
+        ),
+        Servicer(
+            contract=provisioning_pb2.DESCRIPTOR.services_by_name["ProvisioningService"],
+            add=provisioning_pb2_grpc.add_ProvisioningServiceServicer_to_server,
+            servicer=FakeProvisioningService(registry),
         ),
         Servicer(
             contract=templates_pb2.DESCRIPTOR.services_by_name["TemplateService"],

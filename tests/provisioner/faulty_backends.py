@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 
+from services.provisioner.backends import progress
 from services.provisioner.backends.fake import FakeBackend
 from services.provisioner.errors import BackendUnavailable, ImageMissing, StartFailed, StopFailed
-from services.provisioner.model import Instance, Spec, WorkspaceId
+from services.provisioner.model import BackendEventKind, Instance, Spec, WorkspaceId
 
 
 class SlowBackend(FakeBackend):
@@ -127,3 +128,33 @@ class LosingBackend(FakeBackend):
 
     def lose(self, workspace_id: WorkspaceId) -> None:
         self._instances.pop(workspace_id)
+
+
+class PullingBackend(FakeBackend):
+    """Pulls an image before each start, until `is_pulled` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_pulled = asyncio.Event()
+
+    async def start(self, spec: Spec) -> Instance:
+        progress.report(BackendEventKind.IMAGE_PULL_BEGUN)
+        await self.is_pulled.wait()
+        progress.report(BackendEventKind.IMAGE_PULLED)
+        return await super().start(spec)
+
+
+class DirtyBackend(FakeBackend):
+    """Leaves a running instance behind when a start is cancelled, as an engine does that was asked already."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[WorkspaceId] = []
+
+    async def start(self, spec: Spec) -> Instance:
+        self.begun.append(spec.workspace_id)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            started = await super().start(spec)
+        return started

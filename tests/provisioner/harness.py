@@ -5,13 +5,17 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from services.chassis.clock import SystemClock
 from services.provisioner.clients import AuthClient, RegistryClient
 from services.provisioner.desired_state import DesiredStateCache
 from services.provisioner.janitor import Janitor
+from services.provisioner.provisioning_reports import ProvisioningReporter
 from services.provisioner.reconciler import Reconciler
+from services.provisioner.start_gate import SLOT_LIMIT, StartGate
 from services.provisioner.steps import StepRunner
+from services.provisioner.workspace_progress import ProvisioningNotes
 from tests.provisioner.fake_auth import FakeAuth, auth_servicers
 from tests.provisioner.fake_registry import FakeRegistry, registry_servicers
 from tests.rpc import open_channel_to
@@ -41,7 +45,7 @@ class ProvisionerHarness:
 
 @asynccontextmanager
 async def provisioner_harness(
-    backend, *, registry: FakeRegistry | None = None, clock=None
+    backend, *, registry: FakeRegistry | None = None, clock=None, slots: int = 3, slot_limit: timedelta = SLOT_LIMIT
 ) -> AsyncIterator[ProvisionerHarness]:
     """Assemble a provisioner for a backend. With a `clock`, the test decides how time passes."""
     registry, auth = registry or FakeRegistry(), FakeAuth()
@@ -57,11 +61,15 @@ async def provisioner_harness(
         )
         monotonic = (lambda: clock.now().timestamp()) if clock else time.monotonic
         desired_state = DesiredStateCache(registry_client, monotonic=monotonic)
+        clock = clock or SystemClock()
+        gate, reporter = StartGate(slots, limit=slot_limit), ProvisioningReporter(registry_client)
         steps = StepRunner(
             backend=backend,
             registry=registry_client,
             auth=auth_client,
-            clock=clock or SystemClock(),
+            gate=gate,
+            notes=ProvisioningNotes(reporter, clock),
+            clock=clock,
             platform_url="http://plane.test",
         )
         yield ProvisionerHarness(
@@ -69,6 +77,13 @@ async def provisioner_harness(
             auth=auth,
             backend=backend,
             desired_state=desired_state,
-            reconciler=Reconciler(backend=backend, desired_state=desired_state, registry=registry_client, steps=steps),
+            reconciler=Reconciler(
+                backend=backend,
+                desired_state=desired_state,
+                registry=registry_client,
+                steps=steps,
+                gate=gate,
+                reporter=reporter,
+            ),
             janitor=Janitor(backend, desired_state, auth_client),
         )

@@ -18,10 +18,19 @@ from services.provisioner.backends.fake import FakeBackend
 from services.provisioner.backends.none import NoneBackend
 from services.provisioner.backends.process import ProcessBackend
 from services.provisioner.control_plane_options import ControlPlaneOptions
-from services.provisioner.errors import BackendUnavailable, ImageMissing, NoBackend, StartFailed, StopFailed
-from services.provisioner.model import Condition, Credentials, DesiredState, Phase, Spec, WorkspaceId
+from services.provisioner.errors import (
+    BackendUnavailable,
+    FileTooLarge,
+    ImageMissing,
+    NoBackend,
+    StartFailed,
+    StopFailed,
+)
+from services.provisioner.file_rules import MAX_BYTES
+from services.provisioner.model import Condition, Credentials, DesiredState, FileRoot, Phase, Spec, WorkspaceId
 from services.provisioner.settings import Settings
 from tests.provisioner import process_instances
+from tests.provisioner.backend_files_suite import BackendFilesSuite
 from tests.provisioner.backend_suite import BackendSuite, build_test_spec
 from tests.provisioner.control_plane import TOKEN, serve_answer, serve_control_plane
 from tests.provisioner.faulty_backends import (
@@ -109,6 +118,30 @@ class TestControlPlaneBackend(BackendSuite):
         process_instances.kill_agent(self._processes, workspace_id)
 
 
+class TestFilesOfTheControlPlane(BackendFilesSuite):
+    @pytest.fixture
+    def backend(self, connect, remote):
+        return connect(remote.url)
+
+    async def test_file_that_is_no_text_arrives_whole(self, backend, processes, spec):
+        await backend.start(spec)
+        content = bytes(range(256)) * 4096
+        home = process_instances.find_directory(processes, spec.workspace_id).path / "home"
+        (home / "picture").write_bytes(content)
+
+        assert await backend.read_file(spec.workspace_id, FileRoot.HOME, ("picture",)) == content
+
+    async def test_file_that_is_too_large_names_the_limit(self, backend, processes, spec):
+        await backend.start(spec)
+        home = process_instances.find_directory(processes, spec.workspace_id).path / "home"
+        (home / "large").write_bytes(b"x" * (MAX_BYTES + 1))
+
+        with pytest.raises(FileTooLarge) as raised:
+            await backend.read_file(spec.workspace_id, FileRoot.HOME, ("large",))
+
+        assert raised.value.details == {"max_bytes": MAX_BYTES}
+
+
 @pytest.mark.covers("PROV-07")
 async def test_status_is_read_at_its_path_and_tells_running_from_stopped(connect, remote, spec):
     backend = connect(remote.url)
@@ -135,6 +168,7 @@ async def test_backend_without_configuration_refuses_all_but_what_needs_no_reque
         backend.get(spec.workspace_id),
         backend.list(),
         backend.read_logs(spec.workspace_id, 1),
+        backend.read_file(spec.workspace_id, FileRoot.HOME, ("a",)),
         anext(backend.watch_exits()),
     ):
         with pytest.raises(NoBackend):
@@ -418,9 +452,18 @@ def test_incomplete_control_plane_is_refused_at_the_start(changes, text):
         {"environment": {"NAME": 1}},
         {"files": []},
         {"image": None},
+        {"command": "sh"},
         {"auth_token": 7},
     ],
-    ids=["negative generation", "truth as generation", "number in the environment", "files", "image", "token"],
+    ids=[
+        "negative generation",
+        "truth as generation",
+        "number in the environment",
+        "files",
+        "image",
+        "command",
+        "token",
+    ],
 )
 async def test_server_refuses_a_malformed_start(connect, change):
     backend = FakeBackend()
@@ -431,6 +474,7 @@ async def test_server_refuses_a_malformed_start(connect, change):
             "environment": {},
             "auth_token": "t",
             "inbound_secret": "s",
+            "command": [],
             "files": {},
             "files_digest": "",
             "tier": 3,
@@ -454,7 +498,12 @@ async def test_spec_arrives_as_it_was_sent(connect):
 
     there = RecordingBackend()
     spec = replace(
-        build_test_spec(), tier=4, image="agents/one:7", files=(("config.yaml", "n: é\n"),), files_digest="d"
+        build_test_spec(),
+        tier=4,
+        image="agents/one:7",
+        command=("agent", "--fast"),
+        files=(("config.yaml", "n: é\n"),),
+        files_digest="d",
     )
     async with serve_control_plane(there) as running:
         await connect(running.url).start(spec)

@@ -5,6 +5,7 @@ import pytest
 from services.provisioner.backends.base import BackendConfig
 from services.provisioner.backends.fake import FakeBackend, create_backend
 from services.provisioner.model import Credentials, WorkspaceId
+from tests.provisioner.backend_files_suite import BackendFilesSuite
 from tests.provisioner.backend_suite import BackendSuite
 
 
@@ -25,3 +26,9 @@ class TestFakeBackend(BackendSuite):
 
     async def end(self, backend: FakeBackend, workspace_id: WorkspaceId) -> None:
         backend.end(workspace_id)
+
+
+class TestFilesOfFakes(BackendFilesSuite):
+    @pytest.fixture
+    def backend(self, tmp_path):
+        return create_backend(BackendConfig(tmp_path))

@@ -22,9 +22,10 @@ from services.chassis.errors import InvalidArgument
 from services.provisioner.backends import process_supervisor, workspace_directory
 from services.provisioner.backends.base import BackendConfig
 from services.provisioner.backends.process import DEFAULT_AGENT_COMMAND, ProcessBackend, create_backend, find_free_port
-from services.provisioner.errors import StartFailed
-from services.provisioner.model import Credentials, Phase, Spec, WorkspaceId
+from services.provisioner.errors import FileAccessFailed, FileMissing, StartFailed
+from services.provisioner.model import Credentials, FileRoot, Phase, Spec, WorkspaceId
 from tests.provisioner import process_instances
+from tests.provisioner.backend_files_suite import BackendFilesSuite
 from tests.provisioner.backend_suite import BackendSuite, build_test_spec
 from tests.provisioner.process_instances import SLEEPING, read_record
 from tests.waiting import eventually
@@ -89,6 +90,28 @@ class TestProcessBackend(BackendSuite):
 
     async def end(self, backend: ProcessBackend, workspace_id: WorkspaceId) -> None:
         process_instances.kill_agent(backend, workspace_id)
+
+
+class TestFilesOfProcesses(BackendFilesSuite):
+    @pytest.fixture
+    def backend(self, make_backend):
+        return make_backend()
+
+    async def test_a_file_that_cannot_be_written_is_an_error_without_internal_text(self, backend, spec):
+        await backend.start(spec)
+        home = backend._root / spec.workspace_id / "home"
+        home.rmdir()
+        home.symlink_to("/")
+
+        with pytest.raises(FileAccessFailed) as refused:
+            await backend.write_files(spec.workspace_id, FileRoot.HOME, {("one",): "1"})
+        assert str(backend._root) not in refused.value.message
+        with pytest.raises(FileMissing):
+            await backend.read_file(spec.workspace_id, FileRoot.HOME, ("etc", "passwd"))
+
+    async def test_an_id_that_is_none_never_becomes_a_path(self, backend):
+        with pytest.raises(InvalidArgument):
+            await backend.read_file(WorkspaceId("../.."), FileRoot.HOME, ("one",))
 
 
 def read_log(backend: ProcessBackend, workspace_id: WorkspaceId) -> str:
@@ -477,3 +500,14 @@ async def test_built_in_agent_does_not_import_from_its_working_directory(make_ba
 def test_built_in_agent_is_the_default_command(tmp_path):
     assert create_backend(BackendConfig(tmp_path))._command == DEFAULT_AGENT_COMMAND
     assert create_backend(BackendConfig(tmp_path, SLEEPING))._command == SLEEPING
+
+
+async def test_command_of_the_spec_replaces_that_of_the_backend(make_backend, spec):
+    backend = make_backend(*SLEEPING)
+    await backend.start(replace(spec, command=(*PYTHON, "print('the command of a template')")))
+
+    async def has_printed() -> bool:
+        tail = await backend.read_logs(spec.workspace_id, 5)
+        return tail is not None and "the command of a template" in tail.output
+
+    await eventually(has_printed)

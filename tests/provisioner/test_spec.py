@@ -32,12 +32,16 @@ def test_runtime_without_an_adapter_is_refused():
         spec.require_adapter(replace(DESIRED, adapter_module=""))
 
 
+def test_runtime_with_a_command_needs_no_adapter():
+    spec.require_adapter(replace(DESIRED, adapter_module="", command=("agent",)))
+
+
 def test_runtime_with_an_adapter_is_accepted():
     spec.require_adapter(DESIRED)
 
 
 def test_spec_contains_everything_that_a_backend_needs():
-    desired = replace(DESIRED, files_digest="a-digest")
+    desired = replace(DESIRED, files_digest="a-digest", command=("agent", "--serve"))
 
     built = spec.build_spec(desired, CREDENTIALS, environment=(("KEY", "1"),), files=(("config.yaml", "name: ada"),))
 
@@ -46,6 +50,7 @@ def test_spec_contains_everything_that_a_backend_needs():
         generation=3,
         environment=(("KEY", "1"),),
         credentials=CREDENTIALS,
+        command=("agent", "--serve"),
         files=(("config.yaml", "name: ada"),),
         files_digest="a-digest",
     )

@@ -25,6 +25,7 @@ from services.registry.feeds.subscriptions import EventSubscriptions
 from services.registry.feeds.workspace_feed import WorkspaceFeed
 from services.registry.lifecycle.address_check import AddressChecker
 from services.registry.lifecycle.heartbeats import HeartbeatBatcher, HeartbeatService
+from services.registry.lifecycle.idleness import IdlenessService
 from services.registry.lifecycle.observations import ObservationService
 from services.registry.lifecycle.pausing import PausingService
 from services.registry.lifecycle.registration import RegistrationRequest, RegistrationService
@@ -99,6 +100,7 @@ class RegistryParts:
     removal: RemovalService
     discovery: Discovery
     sweeps: Sweeps
+    idleness: IdlenessService
     auth: FakeAuth
     clock: StillClock
 
@@ -258,6 +260,7 @@ def build_parts(
             event_retention=timedelta(days=30),
             max_events=max_events,
         ),
+        idleness=IdlenessService(store, clock=clock),
         auth=auth,
         clock=clock,
     )

@@ -64,9 +64,12 @@ async def registry(database_url, tmp_path):
 
 
 async def test_the_ticking_loops_have_the_names_that_are_published(registry):
-    sweeps = {"silence", "overdue", "placements", "removals", "deeds", "old"}
+    sweeps = {
+        *("missed_heartbeats", "failed_starts", "idle_workspaces", "placements", "removals", "audit_records"),
+        "old_records",
+    }
 
-    assert await registry.list_ticking_loops() == sweeps | {"approvals", "notes", "hearing"}
+    assert await registry.list_ticking_loops() == sweeps | {"approvals", "notes", "heartbeat_reception"}
 
 
 async def test_a_workspace_is_created_registered_and_read_over_grpc(registry):

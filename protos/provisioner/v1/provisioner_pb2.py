@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos.common.v1 import access_pb2 as protos_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'protos/provisioner/v1/provisioner.proto\x12\x17molecule.provisioner.v1\x1a\x1dprotos/common/v1/access.proto\"@\n\x14\x43heckInstanceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\"V\n\x15\x43heckInstanceResponse\x12=\n\tcondition\x18\x01 \x01(\x0e\x32*.molecule.provisioner.v1.InstanceCondition*\x92\x01\n\x11InstanceCondition\x12\"\n\x1eINSTANCE_CONDITION_UNSPECIFIED\x10\x00\x12\x1c\n\x18INSTANCE_CONDITION_ALIVE\x10\x01\x12\x1b\n\x17INSTANCE_CONDITION_GONE\x10\x02\x12\x1e\n\x1aINSTANCE_CONDITION_UNKNOWN\x10\x03*\xd6\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45RROR_REASON_NO_BACKEND\x10\x01\x12\x1b\n\x17\x45RROR_REASON_NO_ADAPTER\x10\x02\x12\x1d\n\x19\x45RROR_REASON_START_FAILED\x10\x03\x12\x1c\n\x18\x45RROR_REASON_STOP_FAILED\x10\x04\x12$\n ERROR_REASON_BACKEND_UNAVAILABLE\x10\x05\x12$\n ERROR_REASON_MISSING_ENVIRONMENT\x10\x14\x12)\n%ERROR_REASON_GLOBAL_SECRET_UNREADABLE\x10\x15\x12,\n(ERROR_REASON_WORKSPACE_SECRET_UNREADABLE\x10\x16\x12$\n ERROR_REASON_WORKSPACE_NOT_FOUND\x10\x1e\x12\"\n\x1e\x45RROR_REASON_ORG_ACCESS_DENIED\x10\x1f\x12!\n\x1d\x45RROR_REASON_LOGS_UNAVAILABLE\x10 \x12 \n\x1c\x45RROR_REASON_LOGS_UNREADABLE\x10!2\x99\x01\n\x12ProvisionerService\x12\x82\x01\n\rCheckInstance\x12-.molecule.provisioner.v1.CheckInstanceRequest\x1a..molecule.provisioner.v1.CheckInstanceResponse\"\x12\xaa\xbb\x18\x0e\n\x01\x01\x1a\ta2a_proxyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'protos/provisioner/v1/provisioner.proto\x12\x17molecule.provisioner.v1\x1a\x1dprotos/common/v1/access.proto\"@\n\x14\x43heckInstanceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\"V\n\x15\x43heckInstanceResponse\x12=\n\tcondition\x18\x01 \x01(\x0e\x32*.molecule.provisioner.v1.InstanceCondition*\x92\x01\n\x11InstanceCondition\x12\"\n\x1eINSTANCE_CONDITION_UNSPECIFIED\x10\x00\x12\x1c\n\x18INSTANCE_CONDITION_ALIVE\x10\x01\x12\x1b\n\x17INSTANCE_CONDITION_GONE\x10\x02\x12\x1e\n\x1aINSTANCE_CONDITION_UNKNOWN\x10\x03*\xf7\x05\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45RROR_REASON_NO_BACKEND\x10\x01\x12\x1b\n\x17\x45RROR_REASON_NO_ADAPTER\x10\x02\x12\x1d\n\x19\x45RROR_REASON_START_FAILED\x10\x03\x12\x1c\n\x18\x45RROR_REASON_STOP_FAILED\x10\x04\x12$\n ERROR_REASON_BACKEND_UNAVAILABLE\x10\x05\x12$\n ERROR_REASON_MISSING_ENVIRONMENT\x10\x14\x12)\n%ERROR_REASON_GLOBAL_SECRET_UNREADABLE\x10\x15\x12,\n(ERROR_REASON_WORKSPACE_SECRET_UNREADABLE\x10\x16\x12$\n ERROR_REASON_WORKSPACE_NOT_FOUND\x10\x1e\x12\"\n\x1e\x45RROR_REASON_ORG_ACCESS_DENIED\x10\x1f\x12!\n\x1d\x45RROR_REASON_LOGS_UNAVAILABLE\x10 \x12 \n\x1c\x45RROR_REASON_LOGS_UNREADABLE\x10!\x12\x1d\n\x19\x45RROR_REASON_INVALID_ROOT\x10(\x12\x1d\n\x19\x45RROR_REASON_INVALID_PATH\x10)\x12\x1e\n\x1a\x45RROR_REASON_INVALID_DEPTH\x10*\x12\x1f\n\x1b\x45RROR_REASON_TOO_MANY_FILES\x10+\x12\x1f\n\x1b\x45RROR_REASON_FILE_TOO_LARGE\x10,\x12\x1f\n\x1b\x45RROR_REASON_FILE_NOT_FOUND\x10-\x12\x1e\n\x1a\x45RROR_REASON_FILE_NOT_TEXT\x10.\x12\x19\n\x15\x45RROR_REASON_NO_FILES\x10/\x12#\n\x1f\x45RROR_REASON_FILE_ACCESS_FAILED\x10\x30\x32\x99\x01\n\x12ProvisionerService\x12\x82\x01\n\rCheckInstance\x12-.molecule.provisioner.v1.CheckInstanceRequest\x1a..molecule.provisioner.v1.CheckInstanceResponse\"\x12\xaa\xbb\x18\x0e\n\x01\x01\x1a\ta2a_proxyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,11 +37,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSTANCECONDITION']._serialized_start=254
   _globals['_INSTANCECONDITION']._serialized_end=400
   _globals['_ERRORREASON']._serialized_start=403
-  _globals['_ERRORREASON']._serialized_end=873
+  _globals['_ERRORREASON']._serialized_end=1162
   _globals['_CHECKINSTANCEREQUEST']._serialized_start=99
   _globals['_CHECKINSTANCEREQUEST']._serialized_end=163
   _globals['_CHECKINSTANCERESPONSE']._serialized_start=165
   _globals['_CHECKINSTANCERESPONSE']._serialized_end=251
-  _globals['_PROVISIONERSERVICE']._serialized_start=876
-  _globals['_PROVISIONERSERVICE']._serialized_end=1029
+  _globals['_PROVISIONERSERVICE']._serialized_start=1165
+  _globals['_PROVISIONERSERVICE']._serialized_end=1318
 # @@protoc_insertion_point(module_scope)

@@ -73,6 +73,24 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The backend keeps no output, or the workspace never had an instance; metadata: backend."""
     ERROR_REASON_LOGS_UNREADABLE: _ErrorReason.ValueType  # 33
     """The backend cannot read the output now."""
+    ERROR_REASON_INVALID_ROOT: _ErrorReason.ValueType  # 40
+    """The root of a path is none of those that may be read."""
+    ERROR_REASON_INVALID_PATH: _ErrorReason.ValueType  # 41
+    """The path cannot be that of a file of the workspace."""
+    ERROR_REASON_INVALID_DEPTH: _ErrorReason.ValueType  # 42
+    """The depth of a list is out of range."""
+    ERROR_REASON_TOO_MANY_FILES: _ErrorReason.ValueType  # 43
+    """More files than one call writes."""
+    ERROR_REASON_FILE_TOO_LARGE: _ErrorReason.ValueType  # 44
+    """A file, or the files of one call, are too large; metadata: max_bytes."""
+    ERROR_REASON_FILE_NOT_FOUND: _ErrorReason.ValueType  # 45
+    """There is no such file."""
+    ERROR_REASON_FILE_NOT_TEXT: _ErrorReason.ValueType  # 46
+    """The file is not UTF-8 text."""
+    ERROR_REASON_NO_FILES: _ErrorReason.ValueType  # 47
+    """The workspace never had an instance, so it has no files yet."""
+    ERROR_REASON_FILE_ACCESS_FAILED: _ErrorReason.ValueType  # 48
+    """The backend cannot read, write or delete the file; its log has the cause."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.provisioner.v1`. The message of each error is the fixed text of
@@ -104,6 +122,24 @@ ERROR_REASON_LOGS_UNAVAILABLE: ErrorReason.ValueType  # 32
 """The backend keeps no output, or the workspace never had an instance; metadata: backend."""
 ERROR_REASON_LOGS_UNREADABLE: ErrorReason.ValueType  # 33
 """The backend cannot read the output now."""
+ERROR_REASON_INVALID_ROOT: ErrorReason.ValueType  # 40
+"""The root of a path is none of those that may be read."""
+ERROR_REASON_INVALID_PATH: ErrorReason.ValueType  # 41
+"""The path cannot be that of a file of the workspace."""
+ERROR_REASON_INVALID_DEPTH: ErrorReason.ValueType  # 42
+"""The depth of a list is out of range."""
+ERROR_REASON_TOO_MANY_FILES: ErrorReason.ValueType  # 43
+"""More files than one call writes."""
+ERROR_REASON_FILE_TOO_LARGE: ErrorReason.ValueType  # 44
+"""A file, or the files of one call, are too large; metadata: max_bytes."""
+ERROR_REASON_FILE_NOT_FOUND: ErrorReason.ValueType  # 45
+"""There is no such file."""
+ERROR_REASON_FILE_NOT_TEXT: ErrorReason.ValueType  # 46
+"""The file is not UTF-8 text."""
+ERROR_REASON_NO_FILES: ErrorReason.ValueType  # 47
+"""The workspace never had an instance, so it has no files yet."""
+ERROR_REASON_FILE_ACCESS_FAILED: ErrorReason.ValueType  # 48
+"""The backend cannot read, write or delete the file; its log has the cause."""
 
 @typing.final
 class CheckInstanceRequest(message.Message):

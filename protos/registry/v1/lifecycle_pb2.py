@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from protos.common.v1 import access_pb2 as protos_dot_common_dot_v1_dot_access__pb2
 from protos.registry.v1 import registry_pb2 as protos_dot_registry_dot_v1_dot_registry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/registry/v1/lifecycle.proto\x12\x14molecule.registry.v1\x1a\x1dprotos/common/v1/access.proto\x1a!protos/registry/v1/registry.proto\"-\n\x15PauseWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"=\n\x16PauseWorkspaceResponse\x12\x0e\n\x06paused\x18\x01 \x01(\x05\x12\x13\n\x0bstops_later\x18\x02 \x01(\x08\".\n\x16ResumeWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"a\n\x17ResumeWorkspaceResponse\x12\x35\n\x06status\x18\x01 \x01(\x0e\x32%.molecule.registry.v1.WorkspaceStatus\x12\x0f\n\x07resumed\x18\x02 \x01(\x05\"@\n\x19HibernateWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"\x1c\n\x1aHibernateWorkspaceResponse\",\n\x14WakeWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"\x17\n\x15WakeWorkspaceResponse\"\x85\x01\n\x17RestartWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08template\x18\x03 \x01(\t\x12\x16\n\x0e\x61pply_template\x18\x04 \x01(\x08\x12\x16\n\x0erebuild_config\x18\x05 \x01(\x08\"`\n\x18RestartWorkspaceResponse\x12\x32\n\tworkspace\x18\x01 \x01(\x0b\x32\x1f.molecule.registry.v1.Workspace\x12\x10\n\x08template\x18\x02 \x01(\t\"V\n\x1dReportBootstrapFailureRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\x10\n\x08log_tail\x18\x03 \x01(\t\"1\n\x1eReportBootstrapFailureResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x32\xd6\x06\n\x10LifecycleService\x12\x85\x01\n\x0ePauseWorkspace\x12+.molecule.registry.v1.PauseWorkspaceRequest\x1a,.molecule.registry.v1.PauseWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x88\x01\n\x0fResumeWorkspace\x12,.molecule.registry.v1.ResumeWorkspaceRequest\x1a-.molecule.registry.v1.ResumeWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x91\x01\n\x12HibernateWorkspace\x12/.molecule.registry.v1.HibernateWorkspaceRequest\x1a\x30.molecule.registry.v1.HibernateWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12|\n\rWakeWorkspace\x12*.molecule.registry.v1.WakeWorkspaceRequest\x1a+.molecule.registry.v1.WakeWorkspaceResponse\"\x12\xaa\xbb\x18\x0e\n\x01\x01\x1a\ta2a_proxy\x12\x8e\x01\n\x16ReportBootstrapFailure\x12\x33.molecule.registry.v1.ReportBootstrapFailureRequest\x1a\x34.molecule.registry.v1.ReportBootstrapFailureResponse\"\t\xaa\xbb\x18\x05\n\x03\x02\x03\x06\x12\x8b\x01\n\x10RestartWorkspace\x12-.molecule.registry.v1.RestartWorkspaceRequest\x1a..molecule.registry.v1.RestartWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/registry/v1/lifecycle.proto\x12\x14molecule.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dprotos/common/v1/access.proto\x1a!protos/registry/v1/registry.proto\"-\n\x15PauseWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"=\n\x16PauseWorkspaceResponse\x12\x0e\n\x06paused\x18\x01 \x01(\x05\x12\x13\n\x0bstops_later\x18\x02 \x01(\x08\".\n\x16ResumeWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"a\n\x17ResumeWorkspaceResponse\x12\x35\n\x06status\x18\x01 \x01(\x0e\x32%.molecule.registry.v1.WorkspaceStatus\x12\x0f\n\x07resumed\x18\x02 \x01(\x05\"@\n\x19HibernateWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"\x1c\n\x1aHibernateWorkspaceResponse\",\n\x14WakeWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"\x17\n\x15WakeWorkspaceResponse\"\x85\x01\n\x11ReportWorkRequest\x12\x12\n\nreplica_id\x18\x01 \x01(\t\x12\x15\n\rseen_revision\x18\x02 \x01(\x03\x12\x31\n\x07notices\x18\x03 \x03(\x0b\x32 .molecule.registry.v1.WorkNotice\x12\x12\n\nis_leaving\x18\x04 \x01(\x08\"J\n\nWorkNotice\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12&\n\x03\x61ge\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x14\n\x12ReportWorkResponse\"\x85\x01\n\x17RestartWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08template\x18\x03 \x01(\t\x12\x16\n\x0e\x61pply_template\x18\x04 \x01(\x08\x12\x16\n\x0erebuild_config\x18\x05 \x01(\x08\"`\n\x18RestartWorkspaceResponse\x12\x32\n\tworkspace\x18\x01 \x01(\x0b\x32\x1f.molecule.registry.v1.Workspace\x12\x10\n\x08template\x18\x02 \x01(\t\"V\n\x1dReportBootstrapFailureRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\x10\n\x08log_tail\x18\x03 \x01(\t\"1\n\x1eReportBootstrapFailureResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x32\xcb\x07\n\x10LifecycleService\x12\x85\x01\n\x0ePauseWorkspace\x12+.molecule.registry.v1.PauseWorkspaceRequest\x1a,.molecule.registry.v1.PauseWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x88\x01\n\x0fResumeWorkspace\x12,.molecule.registry.v1.ResumeWorkspaceRequest\x1a-.molecule.registry.v1.ResumeWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x91\x01\n\x12HibernateWorkspace\x12/.molecule.registry.v1.HibernateWorkspaceRequest\x1a\x30.molecule.registry.v1.HibernateWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12|\n\rWakeWorkspace\x12*.molecule.registry.v1.WakeWorkspaceRequest\x1a+.molecule.registry.v1.WakeWorkspaceResponse\"\x12\xaa\xbb\x18\x0e\n\x01\x01\x1a\ta2a_proxy\x12s\n\nReportWork\x12\'.molecule.registry.v1.ReportWorkRequest\x1a(.molecule.registry.v1.ReportWorkResponse\"\x12\xaa\xbb\x18\x0e\n\x01\x01\x1a\ta2a_proxy\x12\x8e\x01\n\x16ReportBootstrapFailure\x12\x33.molecule.registry.v1.ReportBootstrapFailureRequest\x1a\x34.molecule.registry.v1.ReportBootstrapFailureResponse\"\t\xaa\xbb\x18\x05\n\x03\x02\x03\x06\x12\x8b\x01\n\x10RestartWorkspace\x12-.molecule.registry.v1.RestartWorkspaceRequest\x1a..molecule.registry.v1.RestartWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,34 +42,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LIFECYCLESERVICE'].methods_by_name['HibernateWorkspace']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
   _globals['_LIFECYCLESERVICE'].methods_by_name['WakeWorkspace']._loaded_options = None
   _globals['_LIFECYCLESERVICE'].methods_by_name['WakeWorkspace']._serialized_options = b'\252\273\030\016\n\001\001\032\ta2a_proxy'
+  _globals['_LIFECYCLESERVICE'].methods_by_name['ReportWork']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['ReportWork']._serialized_options = b'\252\273\030\016\n\001\001\032\ta2a_proxy'
   _globals['_LIFECYCLESERVICE'].methods_by_name['ReportBootstrapFailure']._loaded_options = None
   _globals['_LIFECYCLESERVICE'].methods_by_name['ReportBootstrapFailure']._serialized_options = b'\252\273\030\005\n\003\002\003\006'
   _globals['_LIFECYCLESERVICE'].methods_by_name['RestartWorkspace']._loaded_options = None
   _globals['_LIFECYCLESERVICE'].methods_by_name['RestartWorkspace']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
-  _globals['_PAUSEWORKSPACEREQUEST']._serialized_start=126
-  _globals['_PAUSEWORKSPACEREQUEST']._serialized_end=171
-  _globals['_PAUSEWORKSPACERESPONSE']._serialized_start=173
-  _globals['_PAUSEWORKSPACERESPONSE']._serialized_end=234
-  _globals['_RESUMEWORKSPACEREQUEST']._serialized_start=236
-  _globals['_RESUMEWORKSPACEREQUEST']._serialized_end=282
-  _globals['_RESUMEWORKSPACERESPONSE']._serialized_start=284
-  _globals['_RESUMEWORKSPACERESPONSE']._serialized_end=381
-  _globals['_HIBERNATEWORKSPACEREQUEST']._serialized_start=383
-  _globals['_HIBERNATEWORKSPACEREQUEST']._serialized_end=447
-  _globals['_HIBERNATEWORKSPACERESPONSE']._serialized_start=449
-  _globals['_HIBERNATEWORKSPACERESPONSE']._serialized_end=477
-  _globals['_WAKEWORKSPACEREQUEST']._serialized_start=479
-  _globals['_WAKEWORKSPACEREQUEST']._serialized_end=523
-  _globals['_WAKEWORKSPACERESPONSE']._serialized_start=525
-  _globals['_WAKEWORKSPACERESPONSE']._serialized_end=548
-  _globals['_RESTARTWORKSPACEREQUEST']._serialized_start=551
-  _globals['_RESTARTWORKSPACEREQUEST']._serialized_end=684
-  _globals['_RESTARTWORKSPACERESPONSE']._serialized_start=686
-  _globals['_RESTARTWORKSPACERESPONSE']._serialized_end=782
-  _globals['_REPORTBOOTSTRAPFAILUREREQUEST']._serialized_start=784
-  _globals['_REPORTBOOTSTRAPFAILUREREQUEST']._serialized_end=870
-  _globals['_REPORTBOOTSTRAPFAILURERESPONSE']._serialized_start=872
-  _globals['_REPORTBOOTSTRAPFAILURERESPONSE']._serialized_end=921
-  _globals['_LIFECYCLESERVICE']._serialized_start=924
-  _globals['_LIFECYCLESERVICE']._serialized_end=1778
+  _globals['_PAUSEWORKSPACEREQUEST']._serialized_start=158
+  _globals['_PAUSEWORKSPACEREQUEST']._serialized_end=203
+  _globals['_PAUSEWORKSPACERESPONSE']._serialized_start=205
+  _globals['_PAUSEWORKSPACERESPONSE']._serialized_end=266
+  _globals['_RESUMEWORKSPACEREQUEST']._serialized_start=268
+  _globals['_RESUMEWORKSPACEREQUEST']._serialized_end=314
+  _globals['_RESUMEWORKSPACERESPONSE']._serialized_start=316
+  _globals['_RESUMEWORKSPACERESPONSE']._serialized_end=413
+  _globals['_HIBERNATEWORKSPACEREQUEST']._serialized_start=415
+  _globals['_HIBERNATEWORKSPACEREQUEST']._serialized_end=479
+  _globals['_HIBERNATEWORKSPACERESPONSE']._serialized_start=481
+  _globals['_HIBERNATEWORKSPACERESPONSE']._serialized_end=509
+  _globals['_WAKEWORKSPACEREQUEST']._serialized_start=511
+  _globals['_WAKEWORKSPACEREQUEST']._serialized_end=555
+  _globals['_WAKEWORKSPACERESPONSE']._serialized_start=557
+  _globals['_WAKEWORKSPACERESPONSE']._serialized_end=580
+  _globals['_REPORTWORKREQUEST']._serialized_start=583
+  _globals['_REPORTWORKREQUEST']._serialized_end=716
+  _globals['_WORKNOTICE']._serialized_start=718
+  _globals['_WORKNOTICE']._serialized_end=792
+  _globals['_REPORTWORKRESPONSE']._serialized_start=794
+  _globals['_REPORTWORKRESPONSE']._serialized_end=814
+  _globals['_RESTARTWORKSPACEREQUEST']._serialized_start=817
+  _globals['_RESTARTWORKSPACEREQUEST']._serialized_end=950
+  _globals['_RESTARTWORKSPACERESPONSE']._serialized_start=952
+  _globals['_RESTARTWORKSPACERESPONSE']._serialized_end=1048
+  _globals['_REPORTBOOTSTRAPFAILUREREQUEST']._serialized_start=1050
+  _globals['_REPORTBOOTSTRAPFAILUREREQUEST']._serialized_end=1136
+  _globals['_REPORTBOOTSTRAPFAILURERESPONSE']._serialized_start=1138
+  _globals['_REPORTBOOTSTRAPFAILURERESPONSE']._serialized_end=1187
+  _globals['_LIFECYCLESERVICE']._serialized_start=1190
+  _globals['_LIFECYCLESERVICE']._serialized_end=2161
 # @@protoc_insertion_point(module_scope)

@@ -3,8 +3,11 @@
 isort:skip_file
 Changes the status of workspaces on request: pause, resume, hibernate, wake and restart."""
 
+from collections import abc as abc
 from google.protobuf import descriptor as descriptor
+from google.protobuf import duration_pb2 as duration_pb2
 from google.protobuf import message as message
+from google.protobuf.internal import containers as containers
 from protos.registry.v1 import registry_pb2 as registry_pb2
 import builtins as builtins
 import sys
@@ -148,6 +151,76 @@ class WakeWorkspaceRequest(message.Message):
 
 @typing.final
 class WakeWorkspaceResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReportWorkRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REPLICA_ID_FIELD_NUMBER: builtins.int
+    SEEN_REVISION_FIELD_NUMBER: builtins.int
+    NOTICES_FIELD_NUMBER: builtins.int
+    IS_LEAVING_FIELD_NUMBER: builtins.int
+    replica_id: builtins.str
+    """Names the reporting process."""
+    seen_revision: builtins.int
+    """The highest revision of the workspace feed that it has applied. The report contains all work that it gave to
+    workspaces before.
+    """
+    is_leaving: builtins.bool
+    """True if the process stops, and reports no more."""
+    @builtins.property
+    def notices(self) -> containers.RepeatedCompositeFieldContainer[WorkNotice]: ...
+    def __init__(
+        self,
+        *,
+        replica_id: builtins.str = ...,
+        seen_revision: builtins.int = ...,
+        notices: abc.Iterable[WorkNotice] | None = ...,
+        is_leaving: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["is_leaving", b"is_leaving", "notices", b"notices", "replica_id", b"replica_id", "seen_revision", b"seen_revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class WorkNotice(message.Message):
+    """That a workspace has work, or had."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    WORKSPACE_ID_FIELD_NUMBER: builtins.int
+    AGE_FIELD_NUMBER: builtins.int
+    workspace_id: builtins.str
+    @builtins.property
+    def age(self) -> duration_pb2.Duration:
+        """How long ago its work ended; absent or zero if it has work now."""
+
+    def __init__(
+        self,
+        *,
+        workspace_id: builtins.str = ...,
+        age: duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["age", b"age"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["age", b"age", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReportWorkResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     def __init__(

@@ -55,6 +55,11 @@ class LifecycleServiceStub:
                 request_serializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.WakeWorkspaceRequest.SerializeToString,
                 response_deserializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.WakeWorkspaceResponse.FromString,
                 _registered_method=True)
+        self.ReportWork = channel.unary_unary(
+                '/molecule.registry.v1.LifecycleService/ReportWork',
+                request_serializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.ReportWorkRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.ReportWorkResponse.FromString,
+                _registered_method=True)
         self.ReportBootstrapFailure = channel.unary_unary(
                 '/molecule.registry.v1.LifecycleService/ReportBootstrapFailure',
                 request_serializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.ReportBootstrapFailureRequest.SerializeToString,
@@ -99,6 +104,14 @@ class LifecycleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportWork(self, request, context):
+        """Records which workspaces have work, so that idle ones hibernate. Each proxy reports every few seconds, also without
+        work, and at once when the registry checks a workspace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReportBootstrapFailure(self, request, context):
         """Records a caller's statement that an instance does not boot.
         """
@@ -135,6 +148,11 @@ def add_LifecycleServiceServicer_to_server(servicer, server):
                     servicer.WakeWorkspace,
                     request_deserializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.WakeWorkspaceRequest.FromString,
                     response_serializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.WakeWorkspaceResponse.SerializeToString,
+            ),
+            'ReportWork': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportWork,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.ReportWorkRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.ReportWorkResponse.SerializeToString,
             ),
             'ReportBootstrapFailure': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportBootstrapFailure,
@@ -256,6 +274,33 @@ class LifecycleService:
             '/molecule.registry.v1.LifecycleService/WakeWorkspace',
             protos_dot_registry_dot_v1_dot_lifecycle__pb2.WakeWorkspaceRequest.SerializeToString,
             protos_dot_registry_dot_v1_dot_lifecycle__pb2.WakeWorkspaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportWork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.registry.v1.LifecycleService/ReportWork',
+            protos_dot_registry_dot_v1_dot_lifecycle__pb2.ReportWorkRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_lifecycle__pb2.ReportWorkResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,6 +24,10 @@ class LifecycleServiceStub:
     """Stops the instance of a workspace until a message arrives. Answers when it has stopped."""
     WakeWorkspace: aio.UnaryUnaryMultiCallable[lifecycle_pb2.WakeWorkspaceRequest, lifecycle_pb2.WakeWorkspaceResponse]
     """Starts a hibernating workspace because a message for it arrived. Any number of calls cause one start."""
+    ReportWork: aio.UnaryUnaryMultiCallable[lifecycle_pb2.ReportWorkRequest, lifecycle_pb2.ReportWorkResponse]
+    """Records which workspaces have work, so that idle ones hibernate. Each proxy reports every few seconds, also without
+    work, and at once when the registry checks a workspace.
+    """
     ReportBootstrapFailure: aio.UnaryUnaryMultiCallable[lifecycle_pb2.ReportBootstrapFailureRequest, lifecycle_pb2.ReportBootstrapFailureResponse]
     """Records a caller's statement that an instance does not boot."""
     RestartWorkspace: aio.UnaryUnaryMultiCallable[lifecycle_pb2.RestartWorkspaceRequest, lifecycle_pb2.RestartWorkspaceResponse]
@@ -63,6 +67,16 @@ class LifecycleServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[lifecycle_pb2.WakeWorkspaceRequest, abc.Awaitable[lifecycle_pb2.WakeWorkspaceResponse]],
     ) -> abc.Awaitable[lifecycle_pb2.WakeWorkspaceResponse]:
         """Starts a hibernating workspace because a message for it arrived. Any number of calls cause one start."""
+
+    @abc_1.abstractmethod
+    def ReportWork(
+        self,
+        request: lifecycle_pb2.ReportWorkRequest,
+        context: aio.ServicerContext[lifecycle_pb2.ReportWorkRequest, abc.Awaitable[lifecycle_pb2.ReportWorkResponse]],
+    ) -> abc.Awaitable[lifecycle_pb2.ReportWorkResponse]:
+        """Records which workspaces have work, so that idle ones hibernate. Each proxy reports every few seconds, also without
+        work, and at once when the registry checks a workspace.
+        """
 
     @abc_1.abstractmethod
     def ReportBootstrapFailure(

@@ -436,6 +436,7 @@ class Workspace(message.Message):
     LAST_EXIT_FIELD_NUMBER: builtins.int
     CARD_SIGNATURE_FIELD_NUMBER: builtins.int
     AGENT_SECURITY_FIELD_NUMBER: builtins.int
+    PROVISIONING_FIELD_NUMBER: builtins.int
     id: builtins.str
     name: builtins.str
     role: builtins.str
@@ -500,6 +501,10 @@ class Workspace(message.Message):
     def agent_security(self) -> AgentSecurity:
         """What the agent requires of the plane; absent if its card says nothing about it."""
 
+    @builtins.property
+    def provisioning(self) -> Provisioning:
+        """Where its start stands; present for a managed workspace that is provisioning or failed, where it is read alone."""
+
     def __init__(
         self,
         *,
@@ -542,10 +547,11 @@ class Workspace(message.Message):
         last_exit: InstanceExit | None = ...,
         card_signature: CardSignature.ValueType = ...,
         agent_security: AgentSecurity | None = ...,
+        provisioning: Provisioning | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_agent_card", b"_agent_card", "_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_model", b"_model", "_parent_id", b"_parent_id", "_role", b"_role", "_workspace_dir", b"_workspace_dir", "agent_card", b"agent_card", "agent_security", b"agent_security", "budget_limit", b"budget_limit", "created_at", b"created_at", "hibernation_idle_minutes", b"hibernation_idle_minutes", "last_exit", b"last_exit", "last_outbound_at", b"last_outbound_at", "model", b"model", "parent_id", b"parent_id", "provision_timeout", b"provision_timeout", "role", b"role", "status_since", b"status_since", "workspace_dir", b"workspace_dir"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_agent_card", b"_agent_card", "_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_model", b"_model", "_parent_id", b"_parent_id", "_role", b"_role", "_workspace_dir", b"_workspace_dir", "agent_card", b"agent_card", "agent_security", b"agent_security", "budget_limit", b"budget_limit", "created_at", b"created_at", "hibernation_idle_minutes", b"hibernation_idle_minutes", "last_exit", b"last_exit", "last_outbound_at", b"last_outbound_at", "model", b"model", "parent_id", b"parent_id", "provision_timeout", b"provision_timeout", "provisioning", b"provisioning", "role", b"role", "status_since", b"status_since", "workspace_dir", b"workspace_dir"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_agent_card", b"_agent_card", "_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_model", b"_model", "_parent_id", b"_parent_id", "_role", b"_role", "_workspace_dir", b"_workspace_dir", "active_tasks", b"active_tasks", "agent_card", b"agent_card", "agent_security", b"agent_security", "budget_limit", b"budget_limit", "card_signature", b"card_signature", "collapsed", b"collapsed", "created_at", b"created_at", "current_task", b"current_task", "delivery_mode", b"delivery_mode", "external", b"external", "generation", b"generation", "hibernation_idle_minutes", b"hibernation_idle_minutes", "id", b"id", "last_error_rate", b"last_error_rate", "last_exit", b"last_exit", "last_outbound_at", b"last_outbound_at", "last_sample_error", b"last_sample_error", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "provision_timeout", b"provision_timeout", "restart_count", b"restart_count", "role", b"role", "runtime", b"runtime", "status", b"status", "status_detail", b"status_detail", "status_event_id", b"status_event_id", "status_reason", b"status_reason", "status_since", b"status_since", "tier", b"tier", "uptime_seconds", b"uptime_seconds", "url", b"url", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir", "x", b"x", "y", b"y"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_agent_card", b"_agent_card", "_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_model", b"_model", "_parent_id", b"_parent_id", "_role", b"_role", "_workspace_dir", b"_workspace_dir", "active_tasks", b"active_tasks", "agent_card", b"agent_card", "agent_security", b"agent_security", "budget_limit", b"budget_limit", "card_signature", b"card_signature", "collapsed", b"collapsed", "created_at", b"created_at", "current_task", b"current_task", "delivery_mode", b"delivery_mode", "external", b"external", "generation", b"generation", "hibernation_idle_minutes", b"hibernation_idle_minutes", "id", b"id", "last_error_rate", b"last_error_rate", "last_exit", b"last_exit", "last_outbound_at", b"last_outbound_at", "last_sample_error", b"last_sample_error", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "provision_timeout", b"provision_timeout", "provisioning", b"provisioning", "restart_count", b"restart_count", "role", b"role", "runtime", b"runtime", "status", b"status", "status_detail", b"status_detail", "status_event_id", b"status_event_id", "status_reason", b"status_reason", "status_since", b"status_since", "tier", b"tier", "uptime_seconds", b"uptime_seconds", "url", b"url", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir", "x", b"x", "y", b"y"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__agent_card: _TypeAlias = typing.Literal["agent_card"]  # noqa: Y015
     _WhichOneofArgType__agent_card: _TypeAlias = typing.Literal["_agent_card", b"_agent_card"]  # noqa: Y015
@@ -657,6 +663,104 @@ class SecurityScheme(message.Message):
     _WhichOneofReturnType__secret_key: _TypeAlias = typing.Literal["secret_key"]  # noqa: Y015
     _WhichOneofArgType__secret_key: _TypeAlias = typing.Literal["_secret_key", b"_secret_key"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__secret_key) -> _WhichOneofReturnType__secret_key | None: ...
+
+@typing.final
+class Provisioning(message.Message):
+    """Where the start of a workspace stands, for people."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    POSITION_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
+    DEADLINE_FIELD_NUMBER: builtins.int
+    NEXT_ATTEMPT_AT_FIELD_NUMBER: builtins.int
+    MISSING_FIELD_NUMBER: builtins.int
+    EVENTS_FIELD_NUMBER: builtins.int
+    step: builtins.str
+    """`queued`, `resolving`, `pulling`, `starting`, `waiting_for_register`, `waiting_to_retry` or `failed`."""
+    reason: builtins.str
+    """A code for what the step waits for; empty where the step itself says it."""
+    text: builtins.str
+    """Step and reason as a sentence for people."""
+    position: builtins.int
+    """0 for a start in progress, 1 for the next one that waits; absent while it waits for anything else."""
+    @builtins.property
+    def since(self) -> timestamp_pb2.Timestamp:
+        """When the step began; absent if unknown."""
+
+    @builtins.property
+    def deadline(self) -> timestamp_pb2.Timestamp:
+        """When the start counts as failed if the agent has not registered; absent without a limit."""
+
+    @builtins.property
+    def next_attempt_at(self) -> timestamp_pb2.Timestamp:
+        """When the plane tries again; absent if unknown."""
+
+    @builtins.property
+    def missing(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names of required variables that are not set."""
+
+    @builtins.property
+    def events(self) -> containers.RepeatedCompositeFieldContainer[BackendEvent]:
+        """The last events of its backend, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        step: builtins.str = ...,
+        reason: builtins.str = ...,
+        text: builtins.str = ...,
+        position: builtins.int | None = ...,
+        since: timestamp_pb2.Timestamp | None = ...,
+        deadline: timestamp_pb2.Timestamp | None = ...,
+        next_attempt_at: timestamp_pb2.Timestamp | None = ...,
+        missing: abc.Iterable[builtins.str] | None = ...,
+        events: abc.Iterable[BackendEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_position", b"_position", "deadline", b"deadline", "next_attempt_at", b"next_attempt_at", "position", b"position", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_position", b"_position", "deadline", b"deadline", "events", b"events", "missing", b"missing", "next_attempt_at", b"next_attempt_at", "position", b"position", "reason", b"reason", "since", b"since", "step", b"step", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__position: _TypeAlias = typing.Literal["position"]  # noqa: Y015
+    _WhichOneofArgType__position: _TypeAlias = typing.Literal["_position", b"_position"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__position) -> _WhichOneofReturnType__position | None: ...
+
+@typing.final
+class BackendEvent(message.Message):
+    """An event of a backend during the starts of a workspace."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    AT_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    EXIT_CODE_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    kind: builtins.str
+    """A code, as in `instance_exited`."""
+    exit_code: builtins.int
+    """The exit code of an instance, or the negative number of a signal."""
+    text: builtins.str
+    """The event as a sentence for people; empty in a report."""
+    @builtins.property
+    def at(self) -> timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        at: timestamp_pb2.Timestamp | None = ...,
+        kind: builtins.str = ...,
+        exit_code: builtins.int | None = ...,
+        text: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_exit_code", b"_exit_code", "at", b"at", "exit_code", b"exit_code"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_exit_code", b"_exit_code", "at", b"at", "exit_code", b"exit_code", "kind", b"kind", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__exit_code: _TypeAlias = typing.Literal["exit_code"]  # noqa: Y015
+    _WhichOneofArgType__exit_code: _TypeAlias = typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
 
 @typing.final
 class InstanceExit(message.Message):
@@ -1773,6 +1877,9 @@ class WorkspaceRecord(message.Message):
     INTERFACES_FIELD_NUMBER: builtins.int
     AGENT_SECURITY_FIELD_NUMBER: builtins.int
     EXTENSION_HEADERS_FIELD_NUMBER: builtins.int
+    COMMAND_FIELD_NUMBER: builtins.int
+    HIBERNATES_WHEN_IDLE_FIELD_NUMBER: builtins.int
+    IS_IDLE_CHECKED_FIELD_NUMBER: builtins.int
     id: builtins.str
     name: builtins.str
     parent_id: builtins.str
@@ -1806,6 +1913,10 @@ class WorkspaceRecord(message.Message):
     """The digest of the files that its instances start with (TemplateService.GetInstanceFiles); empty for none."""
     template: builtins.str
     """The template it was created from; empty for none."""
+    hibernates_when_idle: builtins.bool
+    """True if it hibernates when it is idle: its work is to be reported (LifecycleService.ReportWork)."""
+    is_idle_checked: builtins.bool
+    """True while the registry checks whether it is idle: messages are to be stored, and it is to be woken for them."""
     @builtins.property
     def status_since(self) -> timestamp_pb2.Timestamp: ...
     @builtins.property
@@ -1829,6 +1940,10 @@ class WorkspaceRecord(message.Message):
     @builtins.property
     def extension_headers(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """The headers that the extensions of its card name, in lower case; at most 16."""
+
+    @builtins.property
+    def command(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The command of its agent; empty for that of the backend."""
 
     def __init__(
         self,
@@ -1865,10 +1980,13 @@ class WorkspaceRecord(message.Message):
         interfaces: abc.Iterable[AgentInterface] | None = ...,
         agent_security: AgentSecurity | None = ...,
         extension_headers: abc.Iterable[builtins.str] | None = ...,
+        command: abc.Iterable[builtins.str] | None = ...,
+        hibernates_when_idle: builtins.bool = ...,
+        is_idle_checked: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "agent_security", b"agent_security", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "model", b"model", "parent_id", b"parent_id", "registered_at", b"registered_at", "status_since", b"status_since", "workspace_dir", b"workspace_dir"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "adapter_module", b"adapter_module", "address", b"address", "address_trusted", b"address_trusted", "agent_security", b"agent_security", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "delivery_mode", b"delivery_mode", "desired_state", b"desired_state", "extension_headers", b"extension_headers", "external", b"external", "generation", b"generation", "id", b"id", "instance_reference", b"instance_reference", "interfaces", b"interfaces", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "registered_at", b"registered_at", "revision", b"revision", "runtime", b"runtime", "starter_files", b"starter_files", "status", b"status", "status_reason", b"status_reason", "status_since", b"status_since", "template", b"template", "tier", b"tier", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "adapter_module", b"adapter_module", "address", b"address", "address_trusted", b"address_trusted", "agent_security", b"agent_security", "brief", b"brief", "budget_limit", b"budget_limit", "command", b"command", "declarations", b"declarations", "delivery_mode", b"delivery_mode", "desired_state", b"desired_state", "extension_headers", b"extension_headers", "external", b"external", "generation", b"generation", "hibernates_when_idle", b"hibernates_when_idle", "id", b"id", "instance_reference", b"instance_reference", "interfaces", b"interfaces", "is_idle_checked", b"is_idle_checked", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "registered_at", b"registered_at", "revision", b"revision", "runtime", b"runtime", "starter_files", b"starter_files", "status", b"status", "status_reason", b"status_reason", "status_since", b"status_since", "template", b"template", "tier", b"tier", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__budget_limit: _TypeAlias = typing.Literal["budget_limit"]  # noqa: Y015
     _WhichOneofArgType__budget_limit: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit"]  # noqa: Y015

@@ -29,7 +29,7 @@ from services.a2a_proxy.model import (
     Stream,
     WorkspaceId,
 )
-from services.a2a_proxy.routing import ABSENCES, HIBERNATION_STATUSES
+from services.a2a_proxy.routing import ABSENCES, hibernates
 from services.chassis.errors import PermissionDenied, ServiceError
 
 
@@ -136,7 +136,7 @@ def check_route(route: Route | None) -> Route:
 
 def decide(route: Route) -> Push | Refusal:
     """Decide whether there is an agent to ask. The address of one that does not run may lead to another program."""
-    if route.status in HIBERNATION_STATUSES:
+    if hibernates(route):
         return Refusal(TargetWaking())
     is_away = route.status in ABSENCES or (route.status is Status.OFFLINE and not route.external)
     if is_away or not route.address:

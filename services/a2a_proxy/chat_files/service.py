@@ -32,6 +32,7 @@ from services.a2a_proxy.model import (
     WorkspaceId,
 )
 from services.a2a_proxy.route_cache import RouteCache
+from services.a2a_proxy.work import WorkTracker
 from services.chassis import telemetry
 from services.chassis.errors import ServiceError
 
@@ -48,6 +49,7 @@ class ChatFiles:
         agents: AgentClient,
         inbound_secrets: InboundSecrets,
         registry: RegistryClient,
+        work: WorkTracker,
         idle_timeout: timedelta,
     ) -> None:
         """`idle_timeout` applies to agents that declare none."""
@@ -55,6 +57,7 @@ class ChatFiles:
         self._agents = agents
         self._inbound_secrets = inbound_secrets
         self._registry = registry
+        self._work = work
         self._idle_timeout = idle_timeout
         self._transfers: Counter[WorkspaceId] = Counter()
 
@@ -154,7 +157,8 @@ class ChatFiles:
             raise TooManyFileTransfers(rules.MAX_TRANSFERS_PER_WORKSPACE)
         self._transfers[workspace_id] += 1
         try:
-            yield
+            with self._work.hold(workspace_id):
+                yield
         finally:
             self._transfers[workspace_id] -= 1
             if not self._transfers[workspace_id]:

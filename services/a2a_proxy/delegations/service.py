@@ -47,6 +47,7 @@ from services.a2a_proxy.queue.model import (
 )
 from services.a2a_proxy.requests import SEND
 from services.a2a_proxy.route_cache import RouteCache
+from services.a2a_proxy.work import WorkTracker
 from services.chassis.errors import ServiceError
 
 log = structlog.get_logger()
@@ -79,6 +80,7 @@ class Delegations:
         max_depth: int,
         announce: Announce,
         on_accepted: Callable[[WorkspaceId], None],
+        work: WorkTracker,
     ) -> None:
         """`on_accepted` is called with the target of a message after the commit."""
         self._store = store
@@ -88,6 +90,7 @@ class Delegations:
         self._max_depth = max_depth
         self._announce = announce
         self._on_accepted = on_accepted
+        self._work = work
 
     async def delegate(self, request: DelegationRequest) -> Delegated:
         """Store a delegation and the message for its target in one transaction; the queue delivers the message.
@@ -96,6 +99,7 @@ class Delegations:
         """
         rules.check_request(request)
         await self._check_source(request.source_id)
+        self._work.note(request.source_id)
         route = await self._find_target(request.source_id, request.target_id)
         refusal: ServiceError | None = None
         async with self._store.begin_writing() as tx:

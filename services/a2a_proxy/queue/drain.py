@@ -50,6 +50,7 @@ from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.a2a_proxy.queue.waiting_notes import WaitingNotes
 from services.a2a_proxy.route_cache import RouteCache
 from services.a2a_proxy.sending import CALLER_HEADER, MAX_WORKSPACE_CALL_TIMEOUT, OPERATOR, Outgoing, Sender
+from services.a2a_proxy.work import WorkTracker
 from services.chassis.errors import ServiceError, Unavailable
 from services.chassis.large_bodies import run_by_size
 
@@ -100,6 +101,7 @@ class Drain:
         capacity: Capacity,
         registry: RegistryClient,
         on_poll: Callable[[WorkspaceId], None],
+        work: WorkTracker,
         owner: str,
         lease: timedelta,
     ) -> None:
@@ -111,6 +113,7 @@ class Drain:
         self._capacity = capacity
         self._registry = registry
         self._on_poll = on_poll
+        self._work = work
         self._owner = owner
         self._lease = lease
         self._group: asyncio.TaskGroup | None = None
@@ -202,7 +205,8 @@ class Drain:
             while True:
                 self._drained[target] = False
                 self._cancel_timer(target)
-                due = await self._deliver_due(target)
+                with self._work.hold(target):  # before the route is read: see WorkReporter
+                    due = await self._deliver_due(target)
                 if not self._drained[target]:
                     break
             if due is not None:
@@ -297,6 +301,7 @@ class Drain:
         finally:
             self._capacity.release(target, slots - len(claimed))
         for message in claimed:
+            self._work.begin(target)
             self._start(self._deliver(message, route, push))
         return bool(claimed)
 
@@ -320,7 +325,13 @@ class Drain:
         return claimed
 
     async def _deliver(self, message: QueuedMessage, route: Route, push: Push) -> None:
-        """Make one attempt, and store its result."""
+        """Make one attempt, and store its result; its work has begun before."""
+        try:
+            await self._deliver_and_settle(message, route, push)
+        finally:
+            self._work.end(message.target_id)
+
+    async def _deliver_and_settle(self, message: QueuedMessage, route: Route, push: Push) -> None:
         stopwatch = _Stopwatch()
         repeatable = message.is_idempotent or route.has_idempotent_delivery
         try:

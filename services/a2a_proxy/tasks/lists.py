@@ -110,7 +110,7 @@ def _parse_time(value: object) -> datetime | None:
 
 
 def _parse_page_size(value: object) -> int:
-    if value is None or value == 0:
+    if value is None:
         return DEFAULT_PAGE_SIZE
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_PAGE_SIZE:
         raise InvalidQueryError(f"pageSize must be an integer from 1 to {MAX_PAGE_SIZE}")

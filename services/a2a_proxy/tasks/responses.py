@@ -16,10 +16,12 @@ from services.a2a_proxy.errors import MalformedMessage
 from services.a2a_proxy.model import Answer, Envelope, JsonObject
 from services.chassis import strict_json
 
+METHOD_NOT_FOUND = -32601
 TASK_NOT_CANCELABLE = -32002
 PUSH_NOTIFICATION_NOT_SUPPORTED = -32003
 
 TEXTS = {
+    METHOD_NOT_FOUND: "method not found",
     TASK_NOT_FOUND: "task not found",
     TASK_NOT_CANCELABLE: "the task cannot be cancelled any more",
     PUSH_NOTIFICATION_NOT_SUPPORTED: "push notifications are not supported for a message that waits for its agent",

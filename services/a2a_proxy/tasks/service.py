@@ -27,7 +27,7 @@ from services.a2a_proxy.model import (
 )
 from services.a2a_proxy.queue.model import OPEN_STATES, QueuedMessage
 from services.a2a_proxy.task_references import MESSAGE_OPERATIONS, PUSH_OPERATIONS
-from services.a2a_proxy.tasks import lists, responses, rules, views
+from services.a2a_proxy.tasks import lists, poll_requests, responses, rules, views
 from services.a2a_proxy.tasks.access import TaskAccess, get_owner
 from services.a2a_proxy.tasks.agent_answers import AgentAnswers
 from services.a2a_proxy.tasks.model import Subscription, TaskOwner
@@ -37,6 +37,7 @@ from services.a2a_proxy.tasks.responses import answer_error, answer_result, buil
 from services.a2a_proxy.tasks.webhooks import Webhooks
 from services.chassis import strict_json
 from services.chassis.clock import Clock
+from services.chassis.large_bodies import run_by_size
 
 QUEUE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -111,14 +112,17 @@ class Tasks:
 
         Such a request is not queued: nobody could read what the agent answers. Raises `MalformedMessage`.
         """
+        if not envelope.is_json_rpc:
+            return None
+        fault = await run_by_size(len(envelope.body), poll_requests.find_fault, envelope)
+        if fault is not None:
+            return answer_error(envelope, fault.code, fault.text)
         known = find_method(envelope.method)
         operation = None if known is None else known.operation
-        if not envelope.is_json_rpc or operation in MESSAGE_OPERATIONS:
+        if operation in MESSAGE_OPERATIONS:
             return None
         if operation is Operation.LIST_TASKS:
             return await self._list(incoming, envelope)
-        if operation is None or operation is Operation.GET_EXTENDED_CARD:
-            return answer_error(envelope, UNSUPPORTED_OPERATION)
         if not envelope.references.task_ids:
             raise build_fault(envelope, NO_TASK_ID)
         return answer_error(envelope, TASK_NOT_FOUND)
@@ -172,8 +176,11 @@ class Tasks:
             if cancelled is None:
                 return answer_error(envelope, responses.TASK_NOT_CANCELABLE)
             return answer_result(envelope, await self._queued.show(cancelled, dialect, id_=id_))
+        length = _read_history_length(envelope.body)
+        if isinstance(length, int) and length < 0:
+            raise build_fault(envelope, poll_requests.NEGATIVE_HISTORY)
         task = await self._queued.show(message, dialect, id_=id_, keeps_agent_id=keeps_agent_id)
-        return answer_result(envelope, views.limit_history(task, _read_history_length(envelope.body), known.dialect))
+        return answer_result(envelope, views.limit_history(task, length, known.dialect))
 
     def _subscribe(
         self, envelope: Envelope, message: QueuedMessage, id_: str, deadline: Deadline | None

@@ -3,14 +3,14 @@
 `tests/provisioner/backend_suite.py` checks this contract; a backend is complete when the suite passes.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from services.provisioner.control_plane_options import ControlPlaneOptions
 from services.provisioner.docker_options import DockerOptions
-from services.provisioner.model import Instance, LogTail, Spec, WorkspaceId
+from services.provisioner.model import FileEntry, FilePath, FileRoot, Instance, LogTail, Spec, WorkspaceId
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,32 @@ class Backend(Protocol):
         `None` if the backend keeps no output, or the workspace never had an instance. Bytes that are not UTF-8 are
         replaced.
         """
+        ...
+
+    async def list_files(
+        self, workspace_id: WorkspaceId, root: FileRoot, directory: FilePath, depth: int
+    ) -> Sequence[FileEntry]:
+        """Return the files and directories up to `depth` levels below a directory of the workspace, by path.
+
+        What is neither is left out, and so are names that `file_rules` does not allow; there are at most MAX_ENTRIES.
+        The instance need not run. Raises `FileMissing`, or `NoFiles` if the workspace never had an instance.
+        """
+        ...
+
+    async def read_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> bytes:
+        """Return a regular file; links are not followed. Raises `FileMissing`, `FileTooLarge` or `NoFiles`."""
+        ...
+
+    async def write_files(self, workspace_id: WorkspaceId, root: FileRoot, files: Mapping[FilePath, str]) -> None:
+        """Write files, each completely or not at all, and the directories above them; other files stay.
+
+        A link with the name of a file is replaced. Raises `InvalidPath` where a name above a file is no directory, or
+        the file is one; `FileAccessFailed` if a file cannot be written; and `NoFiles`.
+        """
+        ...
+
+    async def delete_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> None:
+        """Delete a file or a link, no directory; raises `FileMissing`, `FileAccessFailed` or `NoFiles`."""
         ...
 
     def watch_exits(self) -> AsyncGenerator[WorkspaceId, None]:

@@ -1,14 +1,27 @@
 """The backend `fake`: instances that exist in memory only, for tests and for trying the plane without agents."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
+from services.provisioner import file_rules
 from services.provisioner.backends import log_tail
 from services.provisioner.backends.base import BackendConfig
-from services.provisioner.errors import StartFailed
-from services.provisioner.model import Credentials, Environment, Files, Instance, LogTail, Phase, Spec, WorkspaceId
+from services.provisioner.errors import FileMissing, InvalidPath, NoFiles, StartFailed
+from services.provisioner.model import (
+    Credentials,
+    Environment,
+    FileEntry,
+    FilePath,
+    FileRoot,
+    Files,
+    Instance,
+    LogTail,
+    Phase,
+    Spec,
+    WorkspaceId,
+)
 
 
 class FakeBackend:
@@ -29,6 +42,7 @@ class FakeBackend:
         self.files_digests: dict[WorkspaceId, str] = {}
         self.outputs: dict[WorkspaceId, bytes] = {}
         self._instances: dict[WorkspaceId, Instance] = {}
+        self._other_files: dict[tuple[WorkspaceId, FileRoot], Files] = {}
         self._exits: asyncio.Queue[WorkspaceId] = asyncio.Queue()
         self._numbers = count(1)
 
@@ -63,6 +77,8 @@ class FakeBackend:
         self.files.pop(workspace_id, None)
         self.files_digests.pop(workspace_id, None)
         self.outputs.pop(workspace_id, None)
+        for root in FileRoot:
+            self._other_files.pop((workspace_id, root), None)
 
     async def get(self, workspace_id: WorkspaceId) -> Instance | None:
         return self._instances.get(workspace_id)
@@ -73,6 +89,47 @@ class FakeBackend:
     async def read_logs(self, workspace_id: WorkspaceId, lines: int) -> LogTail | None:
         output = self.outputs.get(workspace_id)
         return None if output is None else log_tail.take_last_lines(output, lines, has_more=False)
+
+    async def list_files(
+        self, workspace_id: WorkspaceId, root: FileRoot, directory: FilePath, depth: int
+    ) -> Sequence[FileEntry]:
+        entries = file_rules.list_template(dict(self._find_files(workspace_id, root)), directory, depth)
+        if directory and not entries:
+            raise FileMissing
+        return entries
+
+    async def read_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> bytes:
+        content = dict(self._find_files(workspace_id, root)).get("/".join(path))
+        if content is None:
+            raise FileMissing
+        return content.encode()
+
+    async def write_files(self, workspace_id: WorkspaceId, root: FileRoot, files: Mapping[FilePath, str]) -> None:
+        present = dict(self._find_files(workspace_id, root))
+        new = {"/".join(path): content for path, content in files.items()}
+        for path in new:
+            if any(other.startswith(f"{path}/") or path.startswith(f"{other}/") for other in present | new):
+                raise InvalidPath
+        self._keep_files(workspace_id, root, tuple((present | new).items()))
+
+    async def delete_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> None:
+        present = dict(self._find_files(workspace_id, root))
+        if present.pop("/".join(path), None) is None:
+            raise FileMissing
+        self._keep_files(workspace_id, root, tuple(present.items()))
+
+    def _find_files(self, workspace_id: WorkspaceId, root: FileRoot) -> Files:
+        if workspace_id not in self._instances:
+            raise NoFiles
+        if root is FileRoot.CONFIGS:
+            return self.files.get(workspace_id, ())
+        return self._other_files.get((workspace_id, root), ())
+
+    def _keep_files(self, workspace_id: WorkspaceId, root: FileRoot, files: Files) -> None:
+        if root is FileRoot.CONFIGS:
+            self.files[workspace_id] = files
+        else:
+            self._other_files[workspace_id, root] = files
 
     async def watch_exits(self) -> AsyncGenerator[WorkspaceId, None]:
         while True:

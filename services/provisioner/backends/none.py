@@ -1,11 +1,11 @@
 """The backend `none`: the plane starts no instances, agents are started elsewhere."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from services.provisioner.backends.base import BackendConfig
-from services.provisioner.errors import NoBackend
-from services.provisioner.model import Instance, LogTail, Spec, WorkspaceId
+from services.provisioner.errors import NoBackend, NoFiles
+from services.provisioner.model import FileEntry, FilePath, FileRoot, Instance, LogTail, Spec, WorkspaceId
 
 
 class NoneBackend:
@@ -31,6 +31,29 @@ class NoneBackend:
 
     async def read_logs(self, workspace_id: WorkspaceId, lines: int) -> LogTail | None:  # noqa: ARG002 - as in `get`
         return None
+
+    async def list_files(
+        self,
+        workspace_id: WorkspaceId,  # noqa: ARG002 - as in `get`
+        root: FileRoot,  # noqa: ARG002
+        directory: FilePath,  # noqa: ARG002
+        depth: int,  # noqa: ARG002
+    ) -> Sequence[FileEntry]:
+        raise NoFiles
+
+    async def read_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> bytes:  # noqa: ARG002
+        raise NoFiles
+
+    async def write_files(
+        self,
+        workspace_id: WorkspaceId,  # noqa: ARG002
+        root: FileRoot,  # noqa: ARG002
+        files: Mapping[FilePath, str],  # noqa: ARG002
+    ) -> None:
+        raise NoFiles
+
+    async def delete_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> None:  # noqa: ARG002
+        raise NoFiles
 
     async def watch_exits(self) -> AsyncGenerator[WorkspaceId, None]:
         await asyncio.get_running_loop().create_future()

@@ -5,7 +5,7 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import structlog
 
-from services.provisioner.backends import config_files, log_tail, process_identity, spawn
+from services.provisioner.backends import config_files, file_tree, log_tail, process_identity, spawn
 from services.provisioner.backends.base import BackendConfig
 from services.provisioner.backends.exit_watcher import ExitWatcher
 from services.provisioner.backends.spawn import LaunchRequest
@@ -24,8 +24,8 @@ from services.provisioner.backends.workspace_directory import (
     find_directory,
     list_directories,
 )
-from services.provisioner.errors import BackendUnavailable, StartFailed, StopFailed
-from services.provisioner.model import Instance, LogTail, Phase, Spec, WorkspaceId
+from services.provisioner.errors import BackendUnavailable, FileAccessFailed, NoFiles, StartFailed, StopFailed
+from services.provisioner.model import FileEntry, FilePath, FileRoot, Instance, LogTail, Phase, Spec, WorkspaceId
 
 DEFAULT_AGENT_COMMAND = (sys.executable, "-P", "-m", "molecule_agent")
 """The built-in agent, run by the plane's interpreter. `-P` keeps Python from importing modules out of the agent's
@@ -119,6 +119,33 @@ class ProcessBackend:
             output, has_more = await asyncio.to_thread(log_tail.read_log_tail, directory.path / "log")
         return log_tail.take_last_lines(output, lines, has_more=has_more)
 
+    async def list_files(
+        self, workspace_id: WorkspaceId, root: FileRoot, directory: FilePath, depth: int
+    ) -> Sequence[FileEntry]:
+        with _translate_file_errors(workspace_id):
+            return await asyncio.to_thread(
+                file_tree.list_entries, self._find_root(workspace_id, root), directory, depth
+            )
+
+    async def read_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> bytes:
+        with _translate_file_errors(workspace_id):
+            return await asyncio.to_thread(file_tree.read, self._find_root(workspace_id, root), path)
+
+    async def write_files(self, workspace_id: WorkspaceId, root: FileRoot, files: Mapping[FilePath, str]) -> None:
+        with _translate_file_errors(workspace_id):
+            await asyncio.to_thread(file_tree.write, self._find_root(workspace_id, root), files)
+
+    async def delete_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> None:
+        with _translate_file_errors(workspace_id):
+            await asyncio.to_thread(file_tree.delete, self._find_root(workspace_id, root), path)
+
+    def _find_root(self, workspace_id: WorkspaceId, root: FileRoot) -> Path:
+        """Return the directory of a root; raises `NoFiles` if the workspace has no directory."""
+        directory = find_directory(self._root, workspace_id)
+        if not directory.exists():
+            raise NoFiles
+        return directory.path / root.value.removeprefix("/")
+
     async def watch_exits(self) -> AsyncGenerator[WorkspaceId, None]:
         self._exit_watcher = watcher = ExitWatcher()
         try:
@@ -158,7 +185,7 @@ class ProcessBackend:
     async def _launch(self, directory: WorkspaceDirectory, spec: Spec) -> None:
         port = self._reserve_port(spec.workspace_id)
         request = LaunchRequest(
-            argv=self._command,
+            argv=spec.command or self._command,
             environment=self._build_environment(directory, spec, port),
             generation=spec.generation,
             port=port,
@@ -218,6 +245,16 @@ def _translate_os_errors() -> Iterator[None]:
         yield
     except OSError as error:
         raise BackendUnavailable from error
+
+
+@contextmanager
+def _translate_file_errors(workspace_id: WorkspaceId) -> Iterator[None]:
+    """Raise `FileAccessFailed` for an `OSError`, whose text stays in the log."""
+    try:
+        yield
+    except OSError as error:
+        log.warning("file not accessible", workspace=workspace_id, error=repr(error))
+        raise FileAccessFailed from error
 
 
 def _list_instances(root: Path) -> Sequence[Instance]:

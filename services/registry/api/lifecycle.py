@@ -3,9 +3,12 @@
 from protos.registry.v1 import lifecycle_pb2 as pb
 from protos.registry.v1 import lifecycle_pb2_grpc as rpc
 from services.chassis import identity
+from services.chassis.clock import Clock
 from services.chassis.rpc import Context
+from services.registry.lifecycle.idleness import IdlenessService
 from services.registry.lifecycle.pausing import PausingService
 from services.registry.lifecycle.restarts import RestartService, TemplateChoice
+from services.registry.wire import lifecycle as lifecycle_wire
 from services.registry.wire import workspaces as wire
 from services.registry.workspace.model import ListedWorkspace, WorkspaceId
 
@@ -13,9 +16,13 @@ from services.registry.workspace.model import ListedWorkspace, WorkspaceId
 class LifecycleServicer(rpc.LifecycleServiceServicer):
     """Serves the RPCs that pause, resume, hibernate, wake and restart workspaces."""
 
-    def __init__(self, pausing: PausingService, restarts: RestartService) -> None:
+    def __init__(
+        self, pausing: PausingService, restarts: RestartService, idleness: IdlenessService, *, clock: Clock
+    ) -> None:
         self._pausing = pausing
         self._restarts = restarts
+        self._idleness = idleness
+        self._clock = clock
 
     async def PauseWorkspace(self, request: pb.PauseWorkspaceRequest, context: Context) -> pb.PauseWorkspaceResponse:
         paused, watched = await self._pausing.pause(identity.current(), WorkspaceId(request.workspace_id))
@@ -34,6 +41,10 @@ class LifecycleServicer(rpc.LifecycleServiceServicer):
     async def WakeWorkspace(self, request: pb.WakeWorkspaceRequest, context: Context) -> pb.WakeWorkspaceResponse:
         await self._pausing.wake(WorkspaceId(request.workspace_id))
         return pb.WakeWorkspaceResponse()
+
+    async def ReportWork(self, request: pb.ReportWorkRequest, context: Context) -> pb.ReportWorkResponse:
+        await self._idleness.receive(lifecycle_wire.parse_work_report(request, self._clock.now()))
+        return pb.ReportWorkResponse()
 
     async def ReportBootstrapFailure(
         self, request: pb.ReportBootstrapFailureRequest, context: Context

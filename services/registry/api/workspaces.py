@@ -29,7 +29,7 @@ from services.registry.lifecycle.observations import ObservationService
 from services.registry.lifecycle.registration import RegistrationRequest, RegistrationService
 from services.registry.lifecycle.removal import RemovalService
 from services.registry.wire import workspaces as wire
-from services.registry.workspace.model import ListedWorkspace, WorkspaceId
+from services.registry.workspace.model import ListedWorkspace, Workspace, WorkspaceId
 
 
 class RegistryServicer(rpc.RegistryServiceServicer):
@@ -172,9 +172,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
 
     async def ResolveRoute(self, request: pb.ResolveRouteRequest, context: Context) -> pb.ResolveRouteResponse:
         workspace, allowed = await self._discovery.resolve_route(WorkspaceId(request.workspace_id), request.caller_id)
-        return pb.ResolveRouteResponse(
-            record=wire.build_record(workspace, self._catalog.adapter_module(workspace.runtime)), allowed=allowed
-        )
+        return pb.ResolveRouteResponse(record=self._build_record(workspace), allowed=allowed)
 
     async def ReportFact(self, request: pb.ReportFactRequest, context: Context) -> pb.ReportFactResponse:
         fact = wire.parse_fact(request, self._clock.now())
@@ -189,7 +187,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         ):
             match update:
                 case WorkspaceChange(workspace):
-                    record = wire.build_record(workspace, self._catalog.adapter_module(workspace.runtime))
+                    record = self._build_record(workspace)
                     yield pb.WatchWorkspacesResponse(revision=workspace.revision, changed=record)
                 case HeartbeatBatch(heartbeats):
                     yield pb.WatchWorkspacesResponse(
@@ -203,6 +201,10 @@ class RegistryServicer(rpc.RegistryServiceServicer):
                     )
                 case _:
                     assert_never(update)
+
+    def _build_record(self, workspace: Workspace) -> pb.WorkspaceRecord:
+        runtime = workspace.runtime
+        return wire.build_record(workspace, self._catalog.adapter_module(runtime), self._catalog.command(runtime))
 
     def _build_workspace(self, entry: ListedWorkspace) -> pb.Workspace:
         return wire.build_workspace(entry, self._catalog.declared_limit(entry.workspace.runtime))

@@ -9,10 +9,10 @@ from services.chassis.identity import Identity, Kind
 from services.registry import access
 from services.registry.directory.card_pages import WorkspacePage, read_page, read_with_card
 from services.registry.errors.workspaces import WorkspaceNotFound, WorkspaceRemoved
-from services.registry.store.transaction import Store
-from services.registry.workspace import events
+from services.registry.store.transaction import Store, Transaction
+from services.registry.workspace import events, provisioning
 from services.registry.workspace.events import Event
-from services.registry.workspace.model import ListedWorkspace, Status, Workspace, WorkspaceId
+from services.registry.workspace.model import ListedWorkspace, ProvisioningView, Status, Workspace, WorkspaceId
 from services.registry.workspace.starter_files import Files
 
 
@@ -31,7 +31,7 @@ class WorkspaceQueries:
             workspace = await tx.get(workspace_id)
             if not await access.may_see(tx, caller, workspace):
                 raise WorkspaceNotFound
-            found = await read_with_card(tx, workspace)
+            found = replace(await read_with_card(tx, workspace), provisioning=await _explain_start(tx, workspace))
         if caller.kind is Kind.WORKSPACE and caller.name != workspace_id:
             return replace(found, workspace=replace(workspace, vitals=replace(workspace.vitals, current_task="")))
         return found
@@ -79,6 +79,20 @@ class WorkspaceQueries:
             else:
                 found = await tx.lists.list_events_after(after, limit=size, workspace_id=workspace_id, org_id=org_id)
         return events.take_page(found)
+
+
+async def _explain_start(tx: Transaction, workspace: Workspace) -> ProvisioningView | None:
+    """Return where the start of a managed workspace stands while it is provisioning or failed."""
+    if workspace.external or workspace.status not in provisioning.EXPLAINED_STATUSES:
+        return None
+    record = await tx.provisioning.find(workspace.id)
+    is_starting = workspace.status is Status.PROVISIONING
+    return provisioning.describe(
+        workspace,
+        record,
+        place=await tx.provisioning.find_place(workspace) if is_starting else 0,
+        has_provisioner=not is_starting or await tx.revisions.is_watched(tx.now),
+    )
 
 
 def _position_by_creation(workspace: Workspace) -> list[str]:

@@ -7,8 +7,8 @@ from services.registry.workspace.model import EXTERNAL, NO_BACKEND
 
 
 def needs_no_backend_check(catalog: Catalog, runtime: str) -> bool:
-    """Whether the runtime needs no check of the backend: the plane has its adapter, or never starts it."""
-    return runtime == EXTERNAL or catalog.adapter_module(runtime) != ""
+    """Whether the runtime needs no check of the backend: the plane can start it, or never starts it."""
+    return runtime == EXTERNAL or catalog.is_startable(runtime)
 
 
 async def require_startable(tx: Transaction, catalog: Catalog, runtime: str) -> None:

@@ -21,7 +21,7 @@ from services.registry.errors.workspaces import (
     WorkspaceRemoved,
 )
 from services.registry.store.transaction import Store, Transaction
-from services.registry.workspace import hierarchy, validation
+from services.registry.workspace import hierarchy, idleness, validation
 from services.registry.workspace.audit import AuditAction
 from services.registry.workspace.model import ListedWorkspace, Status, Workspace, WorkspaceId
 
@@ -64,6 +64,7 @@ class WorkspaceUpdater:
                 await require_startable(tx, self._catalog, now.runtime)
             if "parent_id" in changes:
                 now = await self._move(tx, caller, now, changes["parent_id"])
+            now = idleness.start_idle_clock(before, now, tx.now)
             if now != before:
                 tx.save(now)
                 await tx.audit_outbox.add(caller, AuditAction.CHANGED, now, fields=sorted(changes))

@@ -129,7 +129,7 @@ class RuntimeNotStartable(_Registry, errors.InvalidArgument):
         super().__init__(
             f"this plane cannot start the runtime {runtime}; it can start: {', '.join(startable) or 'none'}."
             " Choose one of these, or the runtime external and start the agent yourself,"
-            " or have the operator install a template whose config.yaml names an adapter for this runtime",
+            " or have the operator install a template whose config.yaml names an adapter or a command for this runtime",
             details={"runtime": runtime, "startable": list(startable)},
         )
 

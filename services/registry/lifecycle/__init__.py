@@ -11,6 +11,7 @@
 | `pausing`        | pauses, resumes, hibernates and wakes                                       |
 | `removal`        | removes and purges                                                          |
 | `secret_rollout` | starts new instances when secrets change                                    |
+| `idleness`       | hibernates workspaces that have no work                                     |
 | `hearing`        | records when the plane can hear agents                                      |
 | `sweeps`         | finds missed heartbeats, late instances and interrupted work                |
 | `address_check`  | checks the URL of an agent                                                  |

@@ -16,6 +16,7 @@ from services.registry.errors.lifecycle import (
 )
 from services.registry.errors.workspaces import NotSupported, ParentPaused, ProvisionerUnavailable
 from services.registry.feeds.workspace_feed import WorkspaceFeed
+from services.registry.lifecycle import transitions
 from services.registry.lifecycle.observations import ObservationService
 from services.registry.lifecycle.renewal import RenewalService
 from services.registry.lifecycle.transitions import apply_for_caller
@@ -24,6 +25,7 @@ from services.registry.workspace.audit import AuditAction
 from services.registry.workspace.facts import (
     BootstrapFailed,
     HibernateRequested,
+    IdleCheckEnded,
     PauseRequested,
     ResumeRequested,
     StopFailed,
@@ -124,10 +126,13 @@ class PausingService:
     async def wake(self, workspace_id: WorkspaceId) -> None:
         """Start a hibernated workspace; one that still hibernates is started afterwards. Others do not change.
 
-        Raises `TooManyRunning`.
+        One of which the proxies are asked whether it has work does not hibernate: a message waits for it. Raises
+        `TooManyRunning`.
         """
         async with self._store.begin() as tx:
             before = await tx.get(workspace_id, lock=True)
+            now = self._clock.now()
+            transitions.apply(tx, before, IdleCheckEnded(at=now, worked_at=now))
             if before.status in {Status.HIBERNATING, Status.HIBERNATED}:
                 await self._renewal.require_room(tx, before)
                 self._renewal.wake(tx, before)

@@ -147,13 +147,14 @@ class RegistrationService:
 
     async def _bring_online(self, caller: Identity, workspace_id: WorkspaceId, validated: _ValidatedRequest) -> None:
         def decide(before: Workspace, fact: Registered) -> Workspace:
+            after = state_machine.next_state(before, fact)
             return replace(
-                apply_card(state_machine.next_state(before, fact), validated.card, validated.card_signature),
+                apply_card(after, validated.card, validated.card_signature),
                 url=validated.url,
                 delivery_mode=validated.delivery_mode,
                 registered_at=fact.at,
                 register_failed_at=None,
-                vitals=replace(before.vitals, last_seen=fact.at),
+                vitals=replace(after.vitals, last_seen=fact.at),
             )
 
         async with self._store.begin() as tx:
@@ -181,7 +182,7 @@ def _require_registrable(caller: Identity, workspace: Workspace) -> Workspace:
     """Return the workspace if the caller may register it in its present status."""
     if workspace.status is Status.REMOVED:
         raise WorkspaceRemoved
-    if workspace.status not in state_machine.REGISTRABLE_STATUSES:
+    if not state_machine.may_register(workspace):
         raise WrongStatus(workspace.status)
     access.check_generation(caller, workspace)
     return workspace

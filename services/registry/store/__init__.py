@@ -9,6 +9,7 @@
 | `revisions`      | workspaces changed after a revision; connected provisioners                    |
 | `vitals`         | writes the values of many heartbeats at once                                   |
 | `hearing`        | when the plane could hear agents                                               |
+| `idleness`       | the work of workspaces, and those that may be idle                             |
 | `overdue`        | what the sweeps look for                                                       |
 | `events`         | stored events and their retention                                              |
 | `card_index`     | search by skill, tag and text                                                  |

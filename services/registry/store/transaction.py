@@ -20,15 +20,17 @@ from services.registry.store.card_index import CardIndex
 from services.registry.store.events import EventStore
 from services.registry.store.hearing import HearingStore
 from services.registry.store.identity_map import IdentityMap, with_row_locks
+from services.registry.store.idleness import IdlenessStore
 from services.registry.store.lists import WorkspaceLists
 from services.registry.store.overdue import OverdueQueries
+from services.registry.store.provisioning import ProvisioningStore
 from services.registry.store.revisions import RevisionQueries
 from services.registry.store.secret_changes import SecretRolloutStore
 from services.registry.store.starter_files import StarterFileStore
 from services.registry.store.tables import workspaces as tables
 from services.registry.store.tables.card_index import card_terms
 from services.registry.store.tables.schema import REVISION_CHANNEL
-from services.registry.store.tables.workspaces import cards, events, vitals, workspaces
+from services.registry.store.tables.workspaces import cards, events, reported_work, vitals, workspaces
 from services.registry.store.tree import TreeQueries
 from services.registry.store.usage import UsageQueries
 from services.registry.store.vitals import VitalsWriter
@@ -81,12 +83,14 @@ class Transaction:
         self.overdue = OverdueQueries(self._identity_map, now)
         self.vitals = VitalsWriter(self._identity_map)
         self.hearing = HearingStore(self._identity_map)
+        self.idleness = IdlenessStore(self._identity_map, now)
         self.card_index = CardIndex(self._identity_map)
         self.audit_outbox = AuditOutbox(self._identity_map, now)
         self.secret_rollout = SecretRolloutStore(self._identity_map)
         self.events = EventStore(connection, now)
         self.usage = UsageQueries(connection)
         self.starter_files = StarterFileStore(self._identity_map)
+        self.provisioning = ProvisioningStore(self._identity_map, now)
         self._saved: dict[WorkspaceId, Workspace] = {}
         self._drafts: list[tuple[Workspace, EventDraft]] = []
         self._written: dict[WorkspaceId, Workspace] = {}
@@ -152,11 +156,12 @@ class Transaction:
         await self._connection.execute(sa.update(workspaces).where(workspaces.c.id.in_(ids)).values(**values))
 
     async def erase_records(self, ids: Sequence[WorkspaceId]) -> None:
-        """Delete the events of workspaces but the one of their removal, and their cards and starter files."""
+        """Delete the events of workspaces but the one of their removal, and their cards, starter files and reports."""
         past = sa.and_(events.c.workspace_id.in_(ids), events.c.type != EventType.WORKSPACE_REMOVED.value)
         await self._connection.execute(sa.delete(events).where(past))
-        for table in (cards, card_terms):
+        for table in (cards, card_terms, reported_work):
             await self._connection.execute(sa.delete(table).where(table.c.workspace_id.in_(ids)))
+        await self.provisioning.delete(ids)
         await self.starter_files.delete_unshared(ids)
 
     async def confirm_placements(self, placed: Sequence[Workspace]) -> None:
@@ -228,10 +233,13 @@ class Transaction:
         known, fresh = [], []
         for workspace in self._saved.values():
             before = self._identity_map.loaded.get(workspace.id)
-            row = tables.build_vitals_row(workspace) | {"look_at": _first_look_at(workspace, self._now)}
+            row = tables.build_vitals_row(workspace) | {
+                "look_at": _first_look_at(workspace, self._now),
+                "idle_look_at": _first_idle_look_at(workspace, self._now),
+            }
             if before is None:
                 fresh.append(row | {"workspace_id": workspace.id})
-            elif (before.vitals, before.status) != (workspace.vitals, workspace.status):
+            elif _vitals_cause(before) != _vitals_cause(workspace):
                 known.append(row | {"key": workspace.id})
         if known:
             await self._connection.execute(_UPDATE_VITALS, known)
@@ -242,6 +250,16 @@ class Transaction:
 def _status_cause(workspace: Workspace) -> tuple[object, ...]:
     """Return the values whose change makes an event the cause of the present status."""
     return workspace.status, workspace.status_reason, workspace.generation
+
+
+def _vitals_cause(workspace: Workspace) -> tuple[object, ...]:
+    """Return the values on which the row of vitals depends."""
+    return workspace.vitals, workspace.status, workspace.hibernates_when_idle, workspace.idle_check_at
+
+
+def _first_idle_look_at(workspace: Workspace, now: datetime) -> datetime | None:
+    """Return when the idle sweep first looks at the workspace; the sweep moves this time by itself."""
+    return now if workspace.hibernates_when_idle and workspace.status in ONLINE_STATUSES else None
 
 
 def _first_look_at(workspace: Workspace, now: datetime) -> datetime | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from services.registry.templates.bounded_yaml import InvalidYaml, parse_yaml
 from services.registry.workspace.model import EXTERNAL, Brief, Schedule
@@ -33,6 +33,14 @@ MAX_ADAPTER_CHARS = 200
 AdapterModule = Annotated[
     str, Field(max_length=MAX_ADAPTER_CHARS, pattern=r"^([A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*)?$")
 ]
+
+MAX_COMMAND_ARGUMENTS = 64
+"""Arguments of the longest command."""
+
+MAX_ARGUMENT_CHARS = 4096
+"""Length of the longest argument of a command."""
+
+Argument = Annotated[str, Field(max_length=MAX_ARGUMENT_CHARS, pattern=r"^[^\x00\r\n]*$")]
 
 
 class _ConfigFileModel(BaseModel):
@@ -82,6 +90,8 @@ class TemplateConfig(_ConfigFileModel):
     runtime: ShortText = ""
     adapter: AdapterModule = ""
     """The Python module that instances of the runtime run; only that of a template on the operator's disk counts."""
+    command: Annotated[list[Argument], Field(max_length=MAX_COMMAND_ARGUMENTS)] = []
+    """The command that instances of the runtime run instead; only that of a template on the operator's disk counts."""
     model: ShortText | None = None
     skills: Annotated[list[ShortText], Field(max_length=MAX_LIST_ITEMS)] = []
     models: Annotated[list[TemplateModel], Field(max_length=MAX_LIST_ITEMS)] = []
@@ -92,6 +102,14 @@ class TemplateConfig(_ConfigFileModel):
     idle_prompt: PromptText = ""
     schedules: Annotated[list[DeclaredSchedule], Field(max_length=MAX_LIST_ITEMS)] = []
     plugins: Annotated[list[ShortText], Field(max_length=MAX_LIST_ITEMS)] = []
+
+    @field_validator("command")
+    @classmethod
+    def _program_is_not_relative(cls, command: list[str]) -> list[str]:
+        """A relative path would be one of the workspace's own directory, where the agent can write."""
+        if command and (not command[0] or ("/" in command[0] and not command[0].startswith("/"))):
+            raise ValueError("the program must be an absolute path, or a name without one")
+        return command
 
     @property
     def default_model(self) -> str:

@@ -86,10 +86,11 @@ class TemplateFolders:
             config = config_file.parse_config(files[CONFIG_FILE].encode())
         except InvalidYaml as fault:
             raise InvalidTemplate(f"{CONFIG_FILE}: {fault}") from None
-        if config.adapter:
-            raise InvalidTemplate(
-                f"{CONFIG_FILE}: adapter: only a template that the operator puts on disk may have one"
-            )
+        for member in ("adapter", "command"):
+            if getattr(config, member):
+                raise InvalidTemplate(
+                    f"{CONFIG_FILE}: {member}: only a template that the operator puts on disk may have one"
+                )
         await asyncio.to_thread(self._write_template, template_id, files)
         log.info("template imported", template=template_id, files=len(files))
         return template_id
@@ -185,6 +186,24 @@ def load_adapters(root: Path) -> Mapping[str, str]:
             return
         if found.setdefault(config.runtime, config.adapter) != config.adapter:
             log.warning("second adapter of a runtime ignored", template=template_id, runtime=config.runtime)
+
+    walk_template_configs(root, visit)
+    return found
+
+
+def load_commands(root: Path) -> Mapping[str, tuple[str, ...]]:
+    """Return the commands that templates declare, by runtime; of several for one runtime the first counts."""
+    found: dict[str, tuple[str, ...]] = {}
+
+    def visit(template_id: str, content: bytes) -> None:
+        try:
+            config = config_file.parse_config(content)
+        except InvalidYaml:
+            return
+        if not config.command or config.runtime in {"", EXTERNAL}:
+            return
+        if found.setdefault(config.runtime, tuple(config.command)) != tuple(config.command):
+            log.warning("second command of a runtime ignored", template=template_id, runtime=config.runtime)
 
     walk_template_configs(root, visit)
     return found

@@ -1,6 +1,6 @@
 """Converts workspaces, facts and events between protobuf and the model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
@@ -8,6 +8,7 @@ from molecule_a2a.agent_security import NO_SECURITY, AgentSecurity
 from protos.registry.v1 import registry_pb2 as pb
 from services.chassis.timestamps import duration_from_timedelta, timestamp_from_datetime
 from services.registry.errors.workspaces import InvalidValue
+from services.registry.wire.provisioning import build_provisioning
 from services.registry.workspace import routes, validation
 from services.registry.workspace.agent_security import find_secret_key
 from services.registry.workspace.events import Event
@@ -205,6 +206,7 @@ def build_workspace(listed: ListedWorkspace, provision_timeout: timedelta | None
         last_exit=_build_exit(workspace.last_exit_at, workspace.last_exit_code),
         card_signature=build_card_signature(workspace.card_signature),
         agent_security=_build_security(workspace.agent_security),
+        provisioning=build_provisioning(listed.provisioning) if listed.provisioning else None,
     )
 
 
@@ -255,7 +257,7 @@ def _build_exit(at: datetime | None, code: int | None) -> pb.InstanceExit | None
     return exited
 
 
-def build_record(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecord:
+def build_record(workspace: Workspace, adapter_module: str, command: Sequence[str] = ()) -> pb.WorkspaceRecord:
     """Return a workspace as the other services see it."""
     address = routes.find_address(workspace)
     return pb.WorkspaceRecord(
@@ -280,6 +282,7 @@ def build_record(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecor
         monthly_spend=workspace.vitals.monthly_spend,
         declarations=build_declarations(workspace.declarations),
         adapter_module=adapter_module,
+        command=command,
         workspace_dir=workspace.workspace_dir,
         workspace_access=workspace.workspace_access,
         instance_reference=workspace.instance_reference,
@@ -294,6 +297,8 @@ def build_record(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecor
         ],
         agent_security=_build_security(workspace.agent_security),
         extension_headers=workspace.extension_headers,
+        hibernates_when_idle=workspace.hibernates_when_idle,
+        is_idle_checked=workspace.idle_check_at is not None,
     )
 
 

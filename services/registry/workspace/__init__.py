@@ -6,6 +6,7 @@
 | `facts`                 | what can be observed of a workspace                                                   |
 | `state_machine`         | `next_state(workspace, fact)`: the workspace after a fact                             |
 | `hearing`               | since when silence counts                                                             |
+| `idleness`              | when a workspace has been idle for long enough                                        |
 | `health`                | what a heartbeat changes                                                              |
 | `status_texts`          | the texts that explain a status to people                                             |
 | `validation`            | limits of new and changed workspaces                                                  |

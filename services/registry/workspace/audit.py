@@ -20,6 +20,7 @@ class AuditAction(StrEnum):
     RESUMED = "workspace.resumed"
     HIBERNATED = "workspace.hibernated"
     DECLARED_FAILED = "workspace.declared_failed"
+    CANCELLED = "workspace.start_cancelled"
     DECIDED = "approval.decided"
 
 

@@ -117,6 +117,11 @@ class ProvisioningTimedOut(_BaseFact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisioningCancelled(_BaseFact):
+    """A caller cancelled the start: no instance runs until a caller starts it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BootstrapFailed(_BaseFact):
     """A caller declared that the instance will not boot; `log_tail` is the end of its log."""
 
@@ -161,6 +166,19 @@ class HibernateRequested(_BaseFact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdleCheckBegun(_BaseFact):
+    """The workspace seems to have been idle for long enough; the proxies are asked whether it has work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdleCheckEnded(_BaseFact):
+    """The workspace is not hibernated now, because it has work or a proxy did not answer."""
+
+    worked_at: datetime | None = None
+    """The work that is not known otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Removed(_BaseFact):
     """The workspace was removed."""
 
@@ -178,12 +196,15 @@ Fact = (
     | ProvisioningFailed
     | ProvisioningPossible
     | ProvisioningTimedOut
+    | ProvisioningCancelled
     | BootstrapFailed
     | UpstreamDead
     | RestartRequested
     | PauseRequested
     | ResumeRequested
     | HibernateRequested
+    | IdleCheckBegun
+    | IdleCheckEnded
     | Removed
 )
 

@@ -85,7 +85,13 @@ def _build_vitals(workspace: Workspace, heartbeat: HeartbeatReceived) -> Vitals:
         active_tasks=heartbeat.active_tasks,
         uptime_seconds=heartbeat.uptime_seconds,
         monthly_spend=heartbeat.monthly_spend or workspace.vitals.monthly_spend,
+        worked_at=_find_last_work(workspace.vitals, heartbeat),
     )
+
+
+def _find_last_work(before: Vitals, heartbeat: HeartbeatReceived) -> datetime | None:
+    """Return until when the agent had active tasks, as far as it is known: they may have ended just now."""
+    return heartbeat.at if heartbeat.active_tasks or before.active_tasks else before.worked_at
 
 
 def _judge_arrival(workspace: Workspace, heartbeat: HeartbeatReceived) -> StatusChange:

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     PROVISION_TIMEOUT = "provision_timeout"
     BOOTSTRAP_FAILED = "bootstrap_failed"
     PROVISION_ERROR = "provision_error"
+    PROVISION_CANCELLED = "provision_cancelled"
     RESTART_REQUESTED = "restart_requested"
     AUTO_RESTART = "auto_restart"
     WAKE = "wake"
@@ -113,6 +114,8 @@ class Vitals:
     active_tasks: int = 0
     uptime_seconds: int = 0
     monthly_spend: int = 0
+    worked_at: datetime | None = None
+    """When the agent last reported active tasks, or came online."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +188,8 @@ class Workspace:
     """The status to which a hibernating workspace returns if its instance cannot be stopped."""
     wake_wanted: bool = False
     """Whether a hibernating workspace is to start again as soon as it is hibernated."""
+    idle_check_at: datetime | None = None
+    """Since when the proxies are asked whether it has work; they give it no messages meanwhile."""
 
     generation: int = 0
     """How often an instance was requested; 0 for never."""
@@ -236,19 +241,19 @@ class Workspace:
         return self.runtime == EXTERNAL
 
     @property
+    def is_cancelled(self) -> bool:
+        """Whether a caller cancelled its start: it stays stopped until a caller starts it again."""
+        return self.status is Status.FAILED and self.status_reason is Reason.PROVISION_CANCELLED
+
+    @property
+    def hibernates_when_idle(self) -> bool:
+        """Whether its instance is stopped once it has had no work for some time."""
+        return bool(self.hibernation_idle_minutes) and not self.external and self.backend != NO_BACKEND
+
+    @property
     def restartable(self) -> bool:
         """Whether a backend is known that starts its instances."""
         return not self.external and self.backend not in {"", NO_BACKEND}
-
-
-@dataclass(frozen=True, slots=True)
-class ListedWorkspace:
-    """A workspace together with its card."""
-
-    workspace: Workspace
-    card: bytes | None = None
-    card_stored_at: datetime | None = None
-    """When the card was stored; only for one that is read by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,3 +264,42 @@ class HeartbeatNotice:
     active_tasks: int
     current_task: str
     uptime_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackendEvent:
+    """An event of a backend during the starts of a workspace. A negative exit code is the number of a signal."""
+
+    at: datetime
+    kind: str
+    exit_code: int | None = None
+    text: str = ""
+    """The event as a sentence for people; empty until it is described."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisioningView:
+    """Where the start of a workspace stands, for people."""
+
+    step: str
+    reason: str
+    text: str
+    position: int | None = None
+    """0 for a start that is in progress, 1 for the next one that waits; `None` where it does not apply."""
+    since: datetime | None = None
+    deadline: datetime | None = None
+    next_attempt_at: datetime | None = None
+    missing: tuple[str, ...] = ()
+    events: tuple[BackendEvent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListedWorkspace:
+    """A workspace together with its card."""
+
+    workspace: Workspace
+    card: bytes | None = None
+    card_stored_at: datetime | None = None
+    """When the card was stored; only for one that is read by itself."""
+    provisioning: ProvisioningView | None = None
+    """Where its start stands; only for one that is read by itself while it is provisioning or failed."""

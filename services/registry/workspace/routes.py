@@ -25,7 +25,8 @@ def find_desired_state(workspace: Workspace) -> DesiredState:
         return DesiredState.STOPPED
     if workspace.status in RUNNING_STATUSES:
         return DesiredState.RUNNING
-    return DesiredState.UNTOUCHED if workspace.status is Status.FAILED else DesiredState.STOPPED
+    is_untouched = workspace.status is Status.FAILED and not workspace.is_cancelled
+    return DesiredState.UNTOUCHED if is_untouched else DesiredState.STOPPED
 
 
 def find_address(workspace: Workspace) -> Address:

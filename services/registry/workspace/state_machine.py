@@ -13,11 +13,14 @@ from services.registry.workspace.facts import (
     HeartbeatMissed,
     HeartbeatReceived,
     HibernateRequested,
+    IdleCheckBegun,
+    IdleCheckEnded,
     InstanceExited,
     InstanceSkipped,
     InstanceStarted,
     InstanceStopped,
     PauseRequested,
+    ProvisioningCancelled,
     ProvisioningFailed,
     ProvisioningPossible,
     ProvisioningTimedOut,
@@ -34,6 +37,7 @@ from services.registry.workspace.model import NO_BACKEND, Reason, Status, Worksp
 from services.registry.workspace.routes import RUNNING_STATUSES
 from services.registry.workspace.status_texts import (
     DECLARED_EXTERNAL_DETAIL,
+    PROVISION_CANCELLED_TEXT,
     PROVISION_TIMEOUT_TEXT,
     STATUS_DETAILS,
     describe_failure,
@@ -87,6 +91,8 @@ def next_state(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PL
             return workspace
         case ProvisioningTimedOut():
             return _after_provisioning_timed_out(workspace, fact)
+        case ProvisioningCancelled():
+            return _after_cancelled(workspace, fact)
         case BootstrapFailed():
             return _to_failed(workspace, Reason.BOOTSTRAP_FAILED, fact.error, fact.at)
         case RestartRequested():
@@ -97,10 +103,19 @@ def next_state(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PL
             return _after_resume_requested(workspace, fact)
         case HibernateRequested():
             return _after_hibernate_requested(workspace, fact)
+        case IdleCheckBegun():
+            return _after_idle_check_begun(workspace, fact)
+        case IdleCheckEnded():
+            return _after_idle_check_ended(workspace, fact)
         case Removed():
             return _after_removed(workspace, fact)
         case _:
             assert_never(fact)
+
+
+def may_register(workspace: Workspace) -> bool:
+    """Whether the agent of the workspace may register in its status."""
+    return workspace.status in REGISTRABLE_STATUSES and not workspace.is_cancelled
 
 
 def may_start_again(workspace: Workspace, fact: ProvisioningPossible) -> bool:
@@ -121,7 +136,7 @@ def _after_external_created(workspace: Workspace, fact: ExternalCreated) -> Work
 
 
 def _after_registered(workspace: Workspace, fact: Registered) -> Workspace:
-    if workspace.status not in REGISTRABLE_STATUSES:
+    if not may_register(workspace):
         return workspace
     return _to_status(workspace, Status.ONLINE, Reason.REGISTERED, fact.at)
 
@@ -164,7 +179,7 @@ def _after_instance_skipped(workspace: Workspace, fact: InstanceSkipped) -> Work
 
 
 def _after_instance_lost(workspace: Workspace, where: frozenset[Status], reason: Reason, at: datetime) -> Workspace:
-    if workspace.status not in where or workspace.external:
+    if workspace.status not in where or workspace.external or workspace.is_cancelled:
         return workspace
     return _to_status(workspace, Status.OFFLINE, reason, at)
 
@@ -195,6 +210,20 @@ def _after_hibernate_requested(workspace: Workspace, fact: HibernateRequested) -
     return _to_status(
         workspace, Status.HIBERNATING, fact.reason, fact.at, former_status=workspace.status, wake_wanted=False
     )
+
+
+def _after_idle_check_begun(workspace: Workspace, fact: IdleCheckBegun) -> Workspace:
+    is_possible = workspace.status in ONLINE_STATUSES and workspace.hibernates_when_idle
+    if not is_possible or workspace.idle_check_at is not None:
+        return workspace
+    return replace(workspace, idle_check_at=fact.at)
+
+
+def _after_idle_check_ended(workspace: Workspace, fact: IdleCheckEnded) -> Workspace:
+    if workspace.idle_check_at is None:
+        return workspace
+    worked_at = fact.worked_at or workspace.vitals.worked_at
+    return replace(workspace, idle_check_at=None, vitals=replace(workspace.vitals, worked_at=worked_at))
 
 
 def _after_instance_stopped(workspace: Workspace, fact: InstanceStopped) -> Workspace:
@@ -244,10 +273,19 @@ def _after_provisioning_timed_out(workspace: Workspace, fact: ProvisioningTimedO
     return _to_failed(workspace, Reason.PROVISION_TIMEOUT, PROVISION_TIMEOUT_TEXT, fact.at)
 
 
+def _after_cancelled(workspace: Workspace, fact: ProvisioningCancelled) -> Workspace:
+    """End a start. The address is cleared, because the instance is stopped."""
+    if workspace.status is not Status.PROVISIONING:
+        return workspace
+    failed = _to_failed(workspace, Reason.PROVISION_CANCELLED, PROVISION_CANCELLED_TEXT, fact.at)
+    return replace(failed, status_detail=STATUS_DETAILS[Reason.PROVISION_CANCELLED], **_NO_ADDRESS)
+
+
 def _after_restart_requested(workspace: Workspace, fact: RestartRequested) -> Workspace:
     if workspace.external:
         return workspace
-    if fact.reason is Reason.AUTO_RESTART and workspace.status not in AUTO_RESTART_STATUSES:
+    may_restart_itself = workspace.status in AUTO_RESTART_STATUSES and not workspace.is_cancelled
+    if fact.reason is Reason.AUTO_RESTART and not may_restart_itself:
         return workspace
     if workspace.status is Status.HIBERNATING:
         return workspace if workspace.wake_wanted else replace(workspace, wake_wanted=True)
@@ -269,6 +307,7 @@ def _to_new_generation(workspace: Workspace, reason: Reason, at: datetime, limit
         provision_deadline=at + limit,
         instance_reference="",
         wake_wanted=False,
+        idle_check_at=None,
         **_NO_ADDRESS,
     )
 
@@ -311,12 +350,15 @@ def _to_status(
     if (workspace.status, workspace.status_reason) == (status, reason):
         return workspace
     changes.setdefault("status_detail", STATUS_DETAILS[reason])
+    if status in ONLINE_STATUSES and workspace.status not in ONLINE_STATUSES:
+        changes["vitals"] = replace(changes.get("vitals", workspace.vitals), worked_at=at)
     return replace(
         workspace,
         status=status,
         status_reason=reason,
         status_since=at if status is not workspace.status else workspace.status_since,
         provision_deadline=None,
+        idle_check_at=None,
         **changes,
     )
 

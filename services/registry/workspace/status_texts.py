@@ -11,6 +11,9 @@ MAX_CAUSE_CHARS = 300
 PROVISION_TIMEOUT_TEXT = "provisioning timed out"
 """The public error text of an instance that did not start in time."""
 
+PROVISION_CANCELLED_TEXT = "provisioning cancelled"
+"""The public error text of an instance whose start a caller cancelled."""
+
 STATUS_DETAILS = {
     Reason.CREATED: "Created; its instance is being started.",
     Reason.EXTERNAL_CREATED: "Waiting for its agent to register.",
@@ -27,6 +30,7 @@ STATUS_DETAILS = {
     Reason.PROVISION_TIMEOUT: "The agent did not come up in time.",
     Reason.BOOTSTRAP_FAILED: "The agent could not boot.",
     Reason.PROVISION_ERROR: "The instance could not be started.",
+    Reason.PROVISION_CANCELLED: "Its start was cancelled; a restart starts it again.",
     Reason.RESTART_REQUESTED: "A restart was asked for.",
     Reason.AUTO_RESTART: "The plane starts a fresh instance.",
     Reason.WAKE: "Waking up.",

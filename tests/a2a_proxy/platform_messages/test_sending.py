@@ -62,7 +62,7 @@ def read_message(body):
     return json.loads(body)["params"]["message"]
 
 
-@pytest.mark.covers("A2A-12")
+@pytest.mark.covers("A2A-12", "PROV-38")
 async def test_a_restarted_agent_that_was_busy_gets_one_notice_whose_caller_is_a_label(proxy, agent):
     agent.manner = "429"
     proxy.registry.set_workspace(TARGET, address=agent.url)
@@ -89,6 +89,7 @@ async def test_a_restarted_agent_that_was_busy_gets_one_notice_whose_caller_is_a
     assert await proxy.list_activities(TARGET) == []
 
 
+@pytest.mark.covers("PROV-38")
 async def test_no_notice_is_sent_for_a_first_start_and_none_before_the_agent_is_online(proxy, agent):
     proxy.registry.set_workspace(TARGET, address=agent.url, status=PROVISIONING)
     proxy.registry.set_workspace(TARGET, status=pb.WORKSPACE_STATUS_FAILED)

@@ -237,11 +237,15 @@ async def test_a_waiting_message_is_cancelled_and_one_that_is_fetched_is_not(pro
     [
         ("tasks/get", {"id": str(uuid4())}, -32001),
         ("GetTask", {"id": "unknown"}, -32001),
-        ("tasks/pushNotificationConfig/get", {"id": "unknown"}, -32001),
+        ("tasks/get", {"id": "unknown", "historyLength": -1}, -32602),
+        ("tasks/pushNotificationConfig/get", {"id": "unknown"}, -32003),
         ("agent/getAuthenticatedExtendedCard", {}, -32004),
         ("GetExtendedAgentCard", {}, -32004),
-        ("tasks/unheardOf", {}, -32004),
-        ("unheardOf", {"id": 1}, -32004),
+        ("tasks/unheardOf", {}, -32601),
+        ("unheardOf", {"id": 1}, -32601),
+        ("message/send", {}, -32602),
+        ("SendMessage", {"message": {"role": "ROLE_USER", "parts": "text"}}, -32602),
+        ("SendMessage", {"message": {"parts": [{"text": "x"}]}, "configuration": {"historyLength": -1}}, -32602),
     ],
 )
 async def test_what_nobody_could_answer_is_refused_and_not_queued(proxy, agent, gateway, method, params, code):
@@ -297,7 +301,10 @@ async def test_a_list_shows_the_messages_of_the_caller_page_by_page(agent, one, 
 
 @pytest.mark.parametrize(
     "query",
-    [{"pageSize": 101}, {"pageSize": "2"}, {"pageToken": "x"}, {"status": "odd"}, {"statusTimestampAfter": "1"}],
+    [
+        *({"pageSize": 101}, {"pageSize": 0}, {"pageSize": "2"}),
+        *({"pageToken": "x"}, {"status": "odd"}, {"statusTimestampAfter": "1"}),
+    ],
 )
 async def test_a_list_of_something_impossible_is_refused(agent, one, query):
     assert (await one.request("ListTasks", **query)).refused.reason == "MALFORMED_MESSAGE"

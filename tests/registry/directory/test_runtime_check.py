@@ -10,7 +10,7 @@ from services.registry.errors.templates import InvalidTemplate
 from services.registry.errors.workspaces import RuntimeNotStartable
 from services.registry.templates.bounded_yaml import InvalidYaml
 from services.registry.templates.config_file import parse_config
-from services.registry.templates.folders import TemplateFolders, load_adapters
+from services.registry.templates.folders import TemplateFolders, load_adapters, load_commands
 from services.registry.workspace.validation import WorkspaceDraft
 from tests.registry.conftest import ADMIN
 from tests.registry.organisation_factory import open_organisation_factory
@@ -128,3 +128,57 @@ async def test_a_template_that_comes_through_the_api_names_no_adapter(tmp_path):
 
     assert "adapter" in str(refused.value.details)
     assert load_adapters(tmp_path) == {}
+
+
+@pytest.mark.covers("DWN-09")
+def test_a_template_on_disk_names_the_command_of_its_runtime(tmp_path):
+    write_templates(
+        tmp_path,
+        a="{name: A, runtime: mine, command: [/opt/agent, --serve, 'two words']}",
+        b="{name: B, runtime: mine, command: [another]}",
+        c="{name: C, runtime: echo, command: [evil]}",
+        d="{name: D, command: [without-runtime]}",
+        e="{name: E, runtime: external, command: [some]}",
+        f="{name: F, runtime: broken, command: not a list}",
+    )
+    known = catalog.read_catalog(commands=load_commands(tmp_path))
+
+    assert known.command("mine") == ("/opt/agent", "--serve", "two words")
+    assert known.command("echo") == ()
+    assert known.startable_runtimes() == ("echo", "mine")
+    assert known.has_runtime("mine")
+    assert known.is_startable("mine")
+    assert not known.is_startable("broken")
+
+
+@pytest.mark.covers("DWN-09")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "agent",
+        ["a\0b"],
+        ["agent", "a\nb"],
+        ["agent", "a\rb"],
+        [""],
+        ["./agent"],
+        ["bin/agent"],
+        ["a"] * 65,
+        ["a" * 4097],
+        [7],
+    ],
+    ids=["text", "nul", "lf", "cr", "empty", "dot", "relative", "many", "long", "number"],
+)
+def test_a_command_is_a_bounded_list_that_begins_with_no_relative_path(command):
+    with pytest.raises(InvalidYaml):
+        parse_config(json.dumps({"runtime": "mine", "command": command}).encode())
+
+
+@pytest.mark.covers("DWN-09")
+async def test_a_template_that_comes_through_the_api_names_no_command(tmp_path):
+    config = json.dumps({"name": "A", "runtime": "mine", "command": ["/bin/sh", "-c", "id"]})
+
+    with pytest.raises(InvalidTemplate) as refused:
+        await TemplateFolders(tmp_path).import_template("mine", {"config.yaml": config})
+
+    assert "command" in str(refused.value.details)
+    assert load_commands(tmp_path) == {}

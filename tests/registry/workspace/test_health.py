@@ -50,7 +50,17 @@ def test_every_reported_value_becomes_a_vital():
         "monthly_spend": 7,
     }
 
-    assert apply_heartbeat(workspace(), build_heartbeat(**reported)).vitals == Vitals(last_seen=NOW, **reported)
+    assert apply_heartbeat(workspace(), build_heartbeat(**reported)).vitals == Vitals(
+        last_seen=NOW, worked_at=NOW, **reported
+    )
+
+
+@pytest.mark.covers("BEY-03")
+@pytest.mark.parametrize(("before", "reported", "expected"), [(0, 0, None), (0, 1, NOW), (1, 1, NOW), (1, 0, NOW)])
+def test_an_agent_worked_until_the_heartbeat_that_ends_its_tasks(before, reported, expected):
+    now = apply_heartbeat(workspace(vitals=Vitals(active_tasks=before)), build_heartbeat(active_tasks=reported))
+
+    assert now.vitals.worked_at == expected
 
 
 def test_the_monthly_spend_is_kept_if_an_agent_reports_none():

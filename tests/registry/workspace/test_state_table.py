@@ -14,11 +14,14 @@ from services.registry.workspace.facts import (
     HeartbeatMissed,
     HeartbeatReceived,
     HibernateRequested,
+    IdleCheckBegun,
+    IdleCheckEnded,
     InstanceExited,
     InstanceSkipped,
     InstanceStarted,
     InstanceStopped,
     PauseRequested,
+    ProvisioningCancelled,
     ProvisioningFailed,
     ProvisioningPossible,
     ProvisioningTimedOut,
@@ -133,6 +136,7 @@ FACTS = [
     ProvisioningFailed(at=NOW, error="provisioning failed"),
     ProvisioningPossible(at=NOW),
     ProvisioningTimedOut(at=NOW),
+    ProvisioningCancelled(at=NOW),
     BootstrapFailed(at=NOW, error="no"),
     UpstreamDead(at=NOW),
     *[
@@ -142,6 +146,8 @@ FACTS = [
     PauseRequested(at=NOW),
     ResumeRequested(at=NOW, limit=LIMIT),
     *[HibernateRequested(at=NOW, reason=why) for why in (Reason.HIBERNATE_REQUESTED, Reason.IDLE)],
+    IdleCheckBegun(at=NOW),
+    IdleCheckEnded(at=NOW),
     Removed(at=NOW),
 ]
 

@@ -1,5 +1,6 @@
 """What waits in the queue: for which targets, why, and until when."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -22,6 +23,13 @@ class WaitingQueries(QueueConnection):
         """Return the targets with queued messages. It reads the index once for each target."""
         targets = await self._connection.scalars(select_distinct(_M.target_id, IS_QUEUED))
         return [WorkspaceId(target) for target in targets]
+
+    async def list_targets_with_work(self, targets: Sequence[WorkspaceId]) -> list[WorkspaceId]:
+        """Return those of the targets for which messages wait or are being delivered."""
+        ranges = build_ranges(targets, [MessageState.QUEUED, MessageState.DISPATCHING])
+        found = sa.exists().where(is_in_range(ranges))
+        rows = await self._connection.scalars(sa.select(ranges.c.target_id).where(found).distinct())
+        return [WorkspaceId(target) for target in rows]
 
     async def find_next_due(self, target: WorkspaceId, *, is_later: bool = False) -> timedelta | None:
         """Return the time until the next queued message of a target may be delivered; `None` without one.

@@ -13,13 +13,17 @@ from services.provisioner.backends.control_plane.http_client import ControlPlane
 from services.provisioner.backends.control_plane.messages import InvalidMessage
 from services.provisioner.control_plane_options import ControlPlaneOptions
 from services.provisioner.errors import BackendUnavailable, NoBackend
-from services.provisioner.model import Instance, LogTail, Spec, WorkspaceId
+from services.provisioner.file_rules import MAX_ENTRIES
+from services.provisioner.model import FileEntry, FilePath, FileRoot, Instance, LogTail, Spec, WorkspaceId
 
 START_TIMEOUT = timedelta(seconds=50)
 """How long a start may take. It is shorter than a step of the reconciler, which repeats the request."""
 
 MAX_LOG_ANSWER_BYTES = 4 * 1024 * 1024
 """Bytes of an answer with half a MiB of output: JSON may need six bytes for one."""
+
+MAX_FILE_ANSWER_BYTES = 12 * 1024 * 1024
+"""Bytes of an answer with the largest file, which base64 makes longer by a third, or with 2000 long paths."""
 
 MAX_PAGES = 1_000
 """Pages of one list; a control plane that sends more repeats itself."""
@@ -84,6 +88,33 @@ class ControlPlaneBackend:
             return messages.read_log(answer)
         except InvalidMessage as error:
             raise unreadable(path, error) from error
+
+    async def list_files(
+        self, workspace_id: WorkspaceId, root: FileRoot, directory: FilePath, depth: int
+    ) -> Sequence[FileEntry]:
+        path = f"{_build_path(workspace_id)}/files"
+        query = {"root": root.value, "directory": "/".join(directory), "depth": str(depth)}
+        answer = await self._request("GET", path, query=query, max_bytes=MAX_FILE_ANSWER_BYTES)
+        try:
+            return messages.read_entries(answer, MAX_ENTRIES)
+        except InvalidMessage as error:
+            raise unreadable(path, error) from error
+
+    async def read_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> bytes:
+        url, query = f"{_build_path(workspace_id)}/file", {"root": root.value, "path": "/".join(path)}
+        answer = await self._request("GET", url, query=query, max_bytes=MAX_FILE_ANSWER_BYTES)
+        try:
+            return messages.read_content(answer)
+        except InvalidMessage as error:
+            raise unreadable(url, error) from error
+
+    async def write_files(self, workspace_id: WorkspaceId, root: FileRoot, files: Mapping[FilePath, str]) -> None:
+        body = {"root": root.value, "files": messages.files_to_json(files)}
+        await self._request("PUT", f"{_build_path(workspace_id)}/files", body=body)
+
+    async def delete_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> None:
+        query = {"root": root.value, "path": "/".join(path)}
+        await self._request("DELETE", f"{_build_path(workspace_id)}/file", query=query)
 
     async def watch_exits(self) -> AsyncGenerator[WorkspaceId, None]:
         self._require_configuration()

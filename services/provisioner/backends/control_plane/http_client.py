@@ -5,7 +5,7 @@ A status of 409 with a known reason is a refusal. Everything else that is not an
 """
 
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
@@ -19,7 +19,19 @@ from services.chassis.errors import ServiceError
 from services.provisioner.backends.control_plane import messages
 from services.provisioner.backends.control_plane.messages import InvalidMessage
 from services.provisioner.control_plane_options import ControlPlaneOptions
-from services.provisioner.errors import BackendUnavailable, ImageMissing, NoBackend, StartFailed, StopFailed
+from services.provisioner.errors import (
+    BackendUnavailable,
+    FileAccessFailed,
+    FileMissing,
+    FileTooLarge,
+    ImageMissing,
+    InvalidPath,
+    NoBackend,
+    NoFiles,
+    StartFailed,
+    StopFailed,
+)
+from services.provisioner.file_rules import MAX_BYTES
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 
@@ -34,8 +46,20 @@ MAX_LOGGED_CHARACTERS = 500
 MAX_LINE_BYTES = 16 * 1024
 """Bytes of the longest line in a stream."""
 
-REFUSALS: Mapping[str, type[ServiceError]] = {
-    error.reason: error for error in (StartFailed, ImageMissing, StopFailed, NoBackend)
+_WITHOUT_DETAILS: tuple[type[ServiceError], ...] = (
+    StartFailed,
+    ImageMissing,
+    StopFailed,
+    NoBackend,
+    FileMissing,
+    FileAccessFailed,
+    InvalidPath,
+    NoFiles,
+)
+
+REFUSALS: Mapping[str, Callable[[], ServiceError]] = {
+    **{error.reason: error for error in _WITHOUT_DETAILS},
+    FileTooLarge.reason: lambda: FileTooLarge(MAX_BYTES),
 }
 """The reasons that the control plane may give for a refusal."""
 

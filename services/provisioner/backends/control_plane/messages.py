@@ -4,12 +4,13 @@ What the other side sends is judged here: a member that is missing or has a wron
 workspace, makes the whole body invalid. So a server that speaks something else is never read as one without instances.
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from services.chassis import addresses, strict_json
 from services.chassis.strict_json import InvalidJson
-from services.provisioner.model import Credentials, Instance, LogTail, Phase, Spec, WorkspaceId
+from services.provisioner.model import Credentials, FileEntry, FilePath, Instance, LogTail, Phase, Spec, WorkspaceId
 
 MAX_ID_LENGTH = 64
 
@@ -38,6 +39,7 @@ def spec_to_json(spec: Spec) -> dict[str, Any]:
         "environment": dict(spec.environment),
         "auth_token": spec.credentials.token,
         "inbound_secret": spec.credentials.inbound_secret,
+        "command": list(spec.command),
         "files": dict(spec.files),
         "files_digest": spec.files_digest,
         "tier": spec.tier,
@@ -52,6 +54,7 @@ def spec_from_json(workspace_id: WorkspaceId, body: Mapping[str, Any]) -> Spec:
         generation=_read_count(body, "generation"),
         environment=tuple(sorted(_read_texts(body, "environment").items())),
         credentials=Credentials(_read(body, "auth_token", str), _read(body, "inbound_secret", str)),
+        command=tuple(_require(part, str, "command") for part in _read(body, "command", list)),
         files=tuple(sorted(_read_texts(body, "files").items())),
         files_digest=_read(body, "files_digest", str),
         tier=_read_count(body, "tier"),
@@ -101,6 +104,52 @@ def read_log(body: Mapping[str, Any]) -> LogTail | None:
     return LogTail(_read(tail, "output", str), truncated=_read(tail, "truncated", bool))
 
 
+def entry_to_json(entry: FileEntry) -> dict[str, Any]:
+    """Return a file or directory as it stands in answers."""
+    return {"path": entry.path, "size": entry.size, "is_directory": entry.is_directory}
+
+
+def read_entries(body: Mapping[str, Any], limit: int) -> Sequence[FileEntry]:
+    """Return the files and directories of an answer, at most `limit`; raises `InvalidMessage`."""
+    entries = [_require(found, dict, "entry") for found in _read(body, "entries", list)[:limit]]
+    return [
+        FileEntry(
+            path=_read(entry, "path", str),
+            size=_read_count(entry, "size"),
+            is_directory=_read(entry, "is_directory", bool),
+        )
+        for entry in entries
+    ]
+
+
+def content_to_json(content: bytes) -> dict[str, Any]:
+    """Return the content of a file as it stands in answers."""
+    return {"content": b64encode(content).decode()}
+
+
+def read_content(body: Mapping[str, Any]) -> bytes:
+    """Return the content of a file; raises `InvalidMessage`."""
+    return _decode_content(_get(body, "content"))
+
+
+def files_to_json(files: Mapping[FilePath, str]) -> dict[str, str]:
+    """Return files as they stand in the request that writes them."""
+    return {"/".join(path): b64encode(content.encode()).decode() for path, content in files.items()}
+
+
+def read_written_files(body: Mapping[str, Any]) -> dict[str, str]:
+    """Return the texts that a server was asked to write, by path; raises `InvalidMessage`."""
+    try:
+        return {path: _decode_content(content).decode() for path, content in _read_texts(body, "files").items()}
+    except UnicodeDecodeError as error:
+        raise InvalidMessage("files") from error
+
+
+def read_text(body: Mapping[str, Any], name: str) -> str:
+    """Return a member that is a text; raises `InvalidMessage`."""
+    return _read(body, name, str)
+
+
 def read_exit(line: bytes) -> WorkspaceId | None:
     """Return the workspace of one line of the stream of exits, `None` for a sign of life; raises `InvalidMessage`."""
     found = parse_object(line).get("workspace_id")
@@ -114,6 +163,13 @@ def read_reason(body: bytes) -> str:
     except InvalidMessage:
         return ""
     return found if isinstance(found, str) else ""
+
+
+def _decode_content(found: object) -> bytes:
+    try:
+        return b64decode(_require(found, str, "content"), validate=True)
+    except ValueError as error:
+        raise InvalidMessage("content") from error
 
 
 def _instance_from_json(found: object) -> Instance:

@@ -42,7 +42,10 @@ def build_container(spec: Spec, options: DockerOptions, *, installation_id: str,
     """Return the body of the engine's request that creates the container."""
     labels = names.build_labels(installation_id, spec.workspace_id) | {names.GENERATION: str(spec.generation)}
     name = names.name_container(spec.workspace_id)
+    # With an entry point of its own a container ignores the command of its image.
+    command = {"Entrypoint": list(spec.command)} if spec.command else {}
     return {
+        **command,
         "Image": image,
         "Hostname": name,
         "User": f"{USER_ID}:{USER_ID}",

@@ -8,14 +8,16 @@ from typing import Any
 import structlog
 from docker import APIClient
 
+from services.provisioner.backends import progress
 from services.provisioner.backends.docker.engine import Engine, ObjectNotFound, RequestRefused
 from services.provisioner.docker_options import DockerOptions, PullPolicy, RegistryLogin
-from services.provisioner.errors import BackendUnavailable, ImageMissing
+from services.provisioner.errors import ImageMissing
+from services.provisioner.model import BackendEventKind
 
 PULL_TIMEOUT = timedelta(minutes=30)
 
-PULL_PATIENCE = timedelta(seconds=40)
-"""How long a start waits for a pull; it goes on in the background, and the next attempt of the start joins it."""
+PULL_CHECK_INTERVAL = timedelta(seconds=20)
+"""How often a start that waits for a pull says that it still makes progress."""
 
 PROGRESS_STATUSES = frozenset({"Pull complete", "Download complete", "Already exists"})
 
@@ -49,7 +51,7 @@ class ImageStore:
     async def require(self, image: str) -> None:
         """Return if the engine has the image, pulling it if the options say so.
 
-        Raises `ImageMissing` if it cannot be had, and `BackendUnavailable` while it is being pulled.
+        Raises `ImageMissing` if it cannot be had. A pull goes on if the start that waits for it is cancelled.
         """
         if await self.has(image):
             return
@@ -87,10 +89,12 @@ class ImageStore:
         if task is None:
             task = self._pulls[image] = asyncio.ensure_future(self.pull(image))
             task.add_done_callback(lambda _: self._pulls.pop(image, None))
-        await asyncio.wait({task}, timeout=PULL_PATIENCE.total_seconds())
-        if not task.done():
-            raise BackendUnavailable("the image is being pulled")
+        progress.report(BackendEventKind.IMAGE_PULL_BEGUN)
+        while not task.done():
+            await asyncio.wait({task}, timeout=PULL_CHECK_INTERVAL.total_seconds())
+            progress.extend_start()
         await task
+        progress.report(BackendEventKind.IMAGE_PULLED)
 
 
 class PullFailed(Exception):

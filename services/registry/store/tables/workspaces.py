@@ -72,6 +72,7 @@ workspaces = sa.Table(
     sa.Column("status_event_id", sa.BigInteger, nullable=False),
     sa.Column("former_status", _status),
     sa.Column("wake_wanted", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("idle_check_at", _timestamp),
     sa.Column("generation", sa.BigInteger, nullable=False),
     sa.Column("provision_deadline", _timestamp),
     sa.Column("restart_request", sa.Text, nullable=False),
@@ -153,11 +154,12 @@ sa.Index(
 )
 sa.Index("workspaces_running", _row.org_id, postgresql_where=is_running)
 sa.Index("workspaces_starting", _row.provision_deadline, postgresql_where=is_starting)
+sa.Index("workspaces_idle_checks", _row.idle_check_at, postgresql_where=_row.idle_check_at.isnot(None))
 sa.Index("workspaces_unplaced", _row.created_at, postgresql_where=is_unplaced)
 sa.Index("workspaces_unfinished", _row.removal_wanted_at, postgresql_where=is_unfinished)
 
-# What changes with every heartbeat. The only index is on `look_at`, which most heartbeats do not change, so that
-# updates stay within the page (HOT; the migration leaves room there).
+# What changes with every heartbeat. The only indexes are on `look_at` and `idle_look_at`, which most heartbeats do not
+# change, so that updates stay within the page (HOT; the migration leaves room there).
 vitals = sa.Table(
     "vitals",
     META,
@@ -171,9 +173,30 @@ vitals = sa.Table(
     sa.Column("monthly_spend", sa.BigInteger, nullable=False),
     # When the heartbeat sweep checks next; null in statuses without heartbeats.
     sa.Column("look_at", _timestamp),
+    sa.Column("worked_at", _timestamp),
+    # When the idle sweep looks next; null for a workspace that does not hibernate by itself now.
+    sa.Column("idle_look_at", _timestamp),
 )
 
 sa.Index("vitals_look_at", vitals.c.look_at, postgresql_where=vitals.c.look_at.isnot(None))
+sa.Index("vitals_idle_look_at", vitals.c.idle_look_at, postgresql_where=vitals.c.idle_look_at.isnot(None))
+
+# The last work of which a proxy knows. Without a foreign key, because its check would wait for locks of workspaces.
+reported_work = sa.Table(
+    "reported_work",
+    META,
+    sa.Column("workspace_id", sa.Text, primary_key=True),
+    sa.Column("worked_at", _timestamp, nullable=False),
+)
+
+# The replicas of the proxy that report work.
+work_reporters = sa.Table(
+    "work_reporters",
+    META,
+    sa.Column("replica_id", sa.Text, primary_key=True),
+    sa.Column("seen_revision", sa.BigInteger, nullable=False),
+    sa.Column("reported_at", _timestamp, nullable=False),
+)
 
 # A table of its own, because cards are large and seldom read.
 cards = sa.Table(
