@@ -18,7 +18,7 @@
 | `circuit_breaker`       | probes a backend that does not answer, instead of asking it for each workspace     |      |
 | `provisioning_reports`  | sends where starts stand to the registry, many workspaces in one call              |      |
 | `desired_state`         | caches the desired state of every workspace, from the registry's feed              |      |
-| `janitor`               | stops instances of unknown workspaces, revokes tokens of instances that are gone   |      |
+| `janitor`               | removes instances of unknown workspaces, revokes tokens of ended instances  |      |
 | `backends`              | the protocol `Backend` (`base`) and its implementations, a module or folder each   |      |
 | `clients`               | the registry and auth, as the provisioner calls them                               |      |
 | `wire`                  | converts the model to protobuf                                                     |      |

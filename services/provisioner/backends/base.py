@@ -66,6 +66,13 @@ class Backend(Protocol):
         """
         ...
 
+    async def discard(self, workspace_id: WorkspaceId) -> None:
+        """Stop the instance of the workspace and remove it, but keep its files. Without an instance, nothing happens.
+
+        A backend in which an ended instance holds nothing but files only stops it.
+        """
+        ...
+
     async def forget(self, workspace_id: WorkspaceId) -> None:
         """Delete the files of a stopped workspace. Without any, nothing happens."""
         ...

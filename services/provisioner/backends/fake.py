@@ -70,6 +70,9 @@ class FakeBackend:
         self.stops.append(workspace_id)
         self._mark_exited(workspace_id, exit_code=None)
 
+    async def discard(self, workspace_id: WorkspaceId) -> None:
+        await self.stop(workspace_id)
+
     async def forget(self, workspace_id: WorkspaceId) -> None:
         self._instances.pop(workspace_id, None)
         self.credentials.pop(workspace_id, None)

@@ -20,6 +20,9 @@ class NoneBackend:
     async def stop(self, workspace_id: WorkspaceId) -> None:
         """Do nothing, because no instance runs."""
 
+    async def discard(self, workspace_id: WorkspaceId) -> None:
+        pass
+
     async def forget(self, workspace_id: WorkspaceId) -> None:
         """Do nothing, because there are no files."""
 

@@ -58,6 +58,9 @@ class ControlPlaneBackend:
         if workspace_id:
             await self._request("POST", f"{_build_path(workspace_id)}/stop")
 
+    async def discard(self, workspace_id: WorkspaceId) -> None:
+        await self.stop(workspace_id)
+
     async def forget(self, workspace_id: WorkspaceId) -> None:
         if workspace_id:
             await self._request("DELETE", _build_path(workspace_id))

@@ -66,6 +66,17 @@ class DockerBackend:
             log.warning("stop refused by the engine", workspace=workspace_id, error=str(error))
             raise StopFailed from error
 
+    async def discard(self, workspace_id: WorkspaceId) -> None:
+        await self.stop(workspace_id)
+        view = await self._find(workspace_id)
+        try:
+            if view is not None:
+                await self._remove(view.id)
+            await self._volumes.remove_helper(workspace_id)
+        except (ObjectConflict, RequestRefused) as error:
+            log.warning("removal refused by the engine", workspace=workspace_id, error=str(error))
+            raise StopFailed from error
+
     async def forget(self, workspace_id: WorkspaceId) -> None:
         view = await self._find(workspace_id)
         try:
