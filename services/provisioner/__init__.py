@@ -18,7 +18,11 @@
 | `circuit_breaker`       | probes a backend that does not answer, instead of asking it for each workspace     |      |
 | `provisioning_reports`  | sends where starts stand to the registry, many workspaces in one call              |      |
 | `desired_state`         | caches the desired state of every workspace, from the registry's feed              |      |
-| `janitor`               | removes instances of unknown workspaces, revokes tokens of ended instances  |      |
+| `images`                | pulls the images of runtimes, and restarts the workspaces on them                  |      |
+| `image_watcher`         | refreshes the images that changed at their registries                              |      |
+| `image_digests`         | asks image registries for the digests of images                                    |      |
+| `image_names`           | parses references of images, and challenges of registries                          | pure |
+| `janitor`               | removes instances of unknown workspaces, revokes tokens of ended instances         |      |
 | `backends`              | the protocol `Backend` (`base`) and its implementations, a module or folder each   |      |
 | `clients`               | the registry and auth, as the provisioner calls them                               |      |
 | `wire`                  | converts the model to protobuf                                                     |      |

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from importlib import import_module
 
-from protos.provisioner.v1 import files_pb2, files_pb2_grpc, logs_pb2, logs_pb2_grpc
+from protos.provisioner.v1 import files_pb2, files_pb2_grpc, images_pb2, images_pb2_grpc, logs_pb2, logs_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2 as pb
 from protos.provisioner.v1 import provisioner_pb2_grpc as rpc
 from services.chassis.clients import open_channel
@@ -14,12 +14,15 @@ from services.chassis.database import AdvisoryLock
 from services.chassis.service import Components, Loop, Service, Servicer
 from services.chassis.settings import InvalidSettings
 from services.provisioner import janitor
-from services.provisioner.api import FileServicer, LogServicer, ProvisionerServicer
+from services.provisioner.api import FileServicer, ImageServicer, LogServicer, ProvisionerServicer
 from services.provisioner.backends import BACKENDS
-from services.provisioner.backends.base import Backend, BackendConfig
+from services.provisioner.backends.base import Backend, BackendConfig, ImageHost
 from services.provisioner.clients import AuthClient, RegistryClient
 from services.provisioner.desired_state import DesiredStateCache
 from services.provisioner.files import FileService
+from services.provisioner.image_digests import DigestFetcher
+from services.provisioner.image_watcher import ImageWatcher
+from services.provisioner.images import ImageRefresher
 from services.provisioner.janitor import Janitor
 from services.provisioner.logs import LogReader
 from services.provisioner.provisioning_reports import ProvisioningReporter
@@ -53,6 +56,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         auth = AuthClient(auth_channel)
         desired_state = DesiredStateCache(registry)
         clock, gate, reporter = SystemClock(), StartGate(settings.max_concurrent_starts), ProvisioningReporter(registry)
+        images = ImageRefresher(backend if isinstance(backend, ImageHost) else None, registry)
         reconciler = Reconciler(
             backend=backend,
             desired_state=desired_state,
@@ -83,6 +87,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     servicer=FileServicer(FileService(backend=backend, registry=registry)),
                 ),
                 Servicer(
+                    contract=images_pb2.DESCRIPTOR.services_by_name["ImageService"],
+                    add=images_pb2_grpc.add_ImageServiceServicer_to_server,
+                    servicer=ImageServicer(images),
+                ),
+                Servicer(
                     contract=logs_pb2.DESCRIPTOR.services_by_name["LogService"],
                     add=logs_pb2_grpc.add_LogServiceServicer_to_server,
                     servicer=LogServicer(LogReader(backend=backend, registry=registry)),
@@ -91,6 +100,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             loops=[
                 Loop(name="reconciler", run=reconciler.run, lock=lock),
                 Loop(name="janitor", run=Janitor(backend, desired_state, auth).sweep, every=SWEEP_INTERVAL),
+                *_build_image_loops(settings, images, lock_role=role),
             ],
         )
         if settings.stop_instances_on_exit:
@@ -98,6 +108,15 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
 
 
 service = Service(name=NAME, settings=Settings, assemble=assemble)
+
+
+def _build_image_loops(settings: Settings, images: ImageRefresher, *, lock_role: str) -> list[Loop]:
+    """Return the loop that watches images, if the operator wants it; it runs in one replica at a time."""
+    if not settings.image_auto_refresh:
+        return []
+    fetcher = DigestFetcher(settings.docker_options.login)
+    lock = AdvisoryLock(settings.database_url.get_secret_value(), role=lock_role, name="provisioner.images")
+    return [Loop(name="images", run=ImageWatcher(images, fetcher.fetch).run, lock=lock)]
 
 
 def _load_backend(settings: Settings) -> Backend:

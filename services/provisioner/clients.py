@@ -10,6 +10,8 @@ from protos.auth.v1 import auth_pb2, auth_pb2_grpc, vault_pb2, vault_pb2_grpc
 from protos.registry.v1 import (
     catalog_pb2,
     catalog_pb2_grpc,
+    lifecycle_pb2,
+    lifecycle_pb2_grpc,
     provisioning_pb2,
     provisioning_pb2_grpc,
     registry_pb2,
@@ -73,6 +75,7 @@ class RegistryClient:
         self._registry = registry_pb2_grpc.RegistryServiceStub(channel.channel)
         self._templates = templates_pb2_grpc.TemplateServiceStub(channel.channel)
         self._catalog = catalog_pb2_grpc.CatalogServiceStub(channel.channel)
+        self._lifecycle = lifecycle_pb2_grpc.LifecycleServiceStub(channel.channel)
         self._provisioning = provisioning_pb2_grpc.ProvisioningServiceStub(channel.channel)
         self._backend = backend
 
@@ -155,6 +158,16 @@ class RegistryClient:
         """Return a runtime of the catalogue."""
         request = catalog_pb2.GetRuntimeRequest(runtime=name)
         return _runtime_from_proto(await self._channel.call(self._catalog.GetRuntime, request))
+
+    async def read_images(self) -> dict[str, str]:
+        """Return the image of each runtime that can be started; empty for that of the backend."""
+        answer = await self._channel.call(self._catalog.ReadImages, catalog_pb2.ReadImagesRequest())
+        return {found.runtime: found.image for found in answer.images}
+
+    async def restart(self, workspace_id: WorkspaceId) -> None:
+        """Request a new instance, with new credentials; raises a `ServiceError` if the workspace gets none now."""
+        request = lifecycle_pb2.RestartWorkspaceRequest(workspace_id=workspace_id)
+        await self._channel.call(self._lifecycle.RestartWorkspace, request)
 
 
 class AuthClient:
@@ -248,6 +261,7 @@ def _runtime_from_proto(message: catalog_pb2.GetRuntimeResponse) -> Runtime:
         speaks_anthropic=message.speaks_anthropic,
         model_variables=tuple(message.model_variables),
         provider_variable=message.provider_variable,
+        image=message.image,
         providers=tuple(
             Provider(
                 name=provider.name,

@@ -101,6 +101,8 @@ class Runtime:
     speaks_anthropic: bool = False
     model_variables: tuple[str, ...] = ()
     provider_variable: str = ""
+    image: str = ""
+    """The image of its instances; empty for that of the backend."""
     providers: tuple[Provider, ...] = ()
 
 

@@ -103,6 +103,9 @@ class Settings(DatabaseSettings):
     image_platform: str = Field(default="", validation_alias="MOLECULE_IMAGE_PLATFORM")
     """Platform of pulled images, such as `linux/amd64`; unset: the engine's, on ARM `linux/amd64`."""
 
+    image_auto_refresh: bool = Field(default=False, validation_alias="IMAGE_AUTO_REFRESH")
+    """Whether the images of runtimes are looked up every 5 minutes, and workspaces restart on newer ones."""
+
     ghcr_user: str = Field(default="", validation_alias="GHCR_USER")
     """User for pulling images; unset: the Docker login of this machine."""
 

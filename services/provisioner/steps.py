@@ -10,7 +10,7 @@ from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError, Unavailable
 from services.provisioner import environment, plan, spec
 from services.provisioner.backends import progress as backend_progress
-from services.provisioner.backends.base import Backend
+from services.provisioner.backends.base import Backend, ImageHost
 from services.provisioner.clients import AuthClient, RegistryClient
 from services.provisioner.errors import (
     BackendUnavailable,
@@ -35,6 +35,7 @@ from services.provisioner.model import (
     ProvisioningFailed,
     ProvisioningPossible,
     ProvisioningStep,
+    Runtime,
 )
 from services.provisioner.plan import Step
 from services.provisioner.start_gate import StartGate
@@ -239,7 +240,7 @@ class StepRunner:
         read after the generation was raised, so the instance receives every secret that was set before the restart.
         """
         self._notes.enter(desired, progress, ProvisioningStep.RESOLVING)
-        variables = await self._resolve_environment(desired)
+        runtime, variables = await self._resolve_environment(desired)
         files = await self._registry.get_starter_files(desired)
         credentials = await self._auth.issue_credentials(desired.workspace_id, desired.generation)
         log.info(
@@ -248,7 +249,7 @@ class StepRunner:
         self._note_backend_event(desired, progress, BackendEventKind.START_BEGUN)
         with backend_progress.listening(lambda kind: self._note_backend_event(desired, progress, kind)):
             started = await self._backend.start(
-                spec.build_spec(desired, credentials, environment=variables, files=files)
+                spec.build_spec(desired, credentials, environment=variables, files=files, image=runtime.image)
             )
         self._notes.add_event(progress, BackendEventKind.INSTANCE_STARTED)
         self._notes.enter(desired, progress, ProvisioningStep.WAITING_FOR_REGISTER)
@@ -281,12 +282,12 @@ class StepRunner:
             next_attempt_at=progress.check_at,
         )
 
-    async def _resolve_environment(self, desired: DesiredInstance) -> Environment:
-        """Return the variables of the instance; raises the configuration error that prevents a start."""
-        spec.require_adapter(desired)
+    async def _resolve_environment(self, desired: DesiredInstance) -> tuple[Runtime, Environment]:
+        """Return the runtime and the variables; raises the configuration error that prevents a start."""
         runtime = await self._registry.get_runtime(desired.runtime)
+        spec.require_adapter(desired, image=runtime.image if isinstance(self._backend, ImageHost) else "")
         secrets = await self._auth.read_secrets(desired.workspace_id)
-        return environment.resolve_environment(desired, runtime, secrets, platform_url=self._platform_url)
+        return runtime, environment.resolve_environment(desired, runtime, secrets, platform_url=self._platform_url)
 
     async def _report_failure(
         self, desired: DesiredInstance, error: type[ServiceError], *, missing: tuple[str, ...] = ()

@@ -14,6 +14,9 @@ from services.chassis.settings import InvalidSettings
 CATALOG_PATH = Path(__file__).parent / "catalog.yaml"
 """The catalogue that is delivered with the service."""
 
+IMAGE_REFERENCE = r"^([A-Za-z0-9][A-Za-z0-9._:/@-]{0,254})?$"
+"""The characters of the reference of an image, such as `ghcr.io/agents/one:latest`; empty for none."""
+
 DEFAULT_PROVISION_LIMIT = timedelta(minutes=10)
 """How long the agent of a runtime without a limit of its own may take to start."""
 
@@ -41,6 +44,7 @@ class Runtime(_CatalogModel):
     name: str = Field(min_length=1, max_length=100)
     provision_limit: int = Field(default=int(DEFAULT_PROVISION_LIMIT.total_seconds()), gt=0)
     adapter_module: str = ""
+    image: str = Field(default="", pattern=IMAGE_REFERENCE)
     models: tuple[RuntimeModel, ...] = ()
     required_env: tuple[str | VariableNames, ...] = ()
     speaks_anthropic: bool = False
@@ -131,12 +135,20 @@ class Catalog:
         return self._commands.get(runtime, ())
 
     def is_startable(self, runtime: str) -> bool:
-        """Whether there is an adapter or a command for the runtime."""
-        return runtime in self._adapters or runtime in self._commands
+        """Whether there is an adapter, a command or an image for the runtime."""
+        return runtime in self._adapters or runtime in self._commands or bool(self.image(runtime))
+
+    def image(self, runtime: str) -> str:
+        """Return the image that instances run; empty for that of the backend."""
+        known = self._runtimes.get(runtime)
+        return known.image if known else ""
 
     def startable_runtimes(self) -> tuple[str, ...]:
-        """Return the runtimes for which there is an adapter or a command, sorted."""
-        return tuple(sorted({*self._adapters, *self._commands}))
+        """Return the runtimes for which there is an adapter, a command or an image, sorted."""
+        return tuple(sorted(name for name in self._list_names() if self.is_startable(name)))
+
+    def _list_names(self) -> set[str]:
+        return {*self._runtimes, *self._adapters, *self._commands}
 
     def models(self, runtime: str) -> tuple[str, ...]:
         """Return the ids of the models that are registered for a runtime."""

@@ -3,10 +3,10 @@
 `tests/provisioner/backend_suite.py` checks this contract; a backend is complete when the suite passes.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from services.provisioner.control_plane_options import ControlPlaneOptions
 from services.provisioner.docker_options import DockerOptions
@@ -24,6 +24,28 @@ class BackendConfig:
     command: tuple[str, ...] = ()
     docker: DockerOptions = field(default_factory=DockerOptions)
     control_plane: ControlPlaneOptions = field(default_factory=ControlPlaneOptions)
+
+
+@runtime_checkable
+class ImageHost(Protocol):
+    """What a backend that runs images offers besides `Backend`."""
+
+    @property
+    def default_image(self) -> str:
+        """The image of runtimes that name none."""
+        ...
+
+    async def pull_image(self, image: str) -> None:
+        """Pull an image, also one that the backend has; raises `ImageMissing` or `BackendUnavailable`."""
+        ...
+
+    async def find_running(self, images: Collection[str]) -> Mapping[WorkspaceId, str]:
+        """Return the workspaces that run on one of these images, with the names of their instances.
+
+        An instance belongs to the image by whose name it was made, also if that name means another image by now.
+        Raises `BackendUnavailable`.
+        """
+        ...
 
 
 class Backend(Protocol):

@@ -1,7 +1,7 @@
 """The backend `docker`: each instance is a container, with volumes of its own, on one network."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -128,6 +128,18 @@ class DockerBackend:
     async def ensure_network(self) -> str:
         """Create the network unless it exists, and return this machine's address there."""
         return await ensure_network(self._engine, self._options.network)
+
+    @property
+    def default_image(self) -> str:
+        return self._options.image
+
+    async def pull_image(self, image: str) -> None:
+        await self._images.refresh(image)
+
+    async def find_running(self, images: Collection[str]) -> Mapping[WorkspaceId, str]:
+        running = [instance for instance in await self.list() if instance.phase is Phase.RUNNING]
+        views = await asyncio.gather(*(self._find(instance.workspace_id) for instance in running))
+        return {WorkspaceId(view.labels[names.WORKSPACE]): view.name for view in views if view and view.image in images}
 
     async def has_image(self, image: str) -> bool:
         """Whether the engine has an image, without pulling it."""
