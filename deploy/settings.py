@@ -53,13 +53,13 @@ class UpSettings(EnvironmentSettings):
     """Address on which the gateway listens; unset: 127.0.0.1 (a gateway on its own in production: 0.0.0.0). Development
     accepts loopback addresses only."""
 
-    backend: Literal["process", "docker", "none", "fake"] = "process"
-    """How instances run: `process` on this machine, `docker` in containers, `none` if agents are started elsewhere,
-    `fake` in memory only."""
+    backend: Literal["process", "docker", "control_plane", "none", "fake"] = "process"
+    """How instances run: `process` on this machine, `docker` in containers, `control_plane` by a provisioner on other
+    machines, `none` if agents are started elsewhere, `fake` in memory only."""
 
     agent_bind: str = ""
-    """Second address of the gateway, for agents in containers; unset: with the Docker backend the address of this
-    machine on their network. Every request there needs a credential."""
+    """Second address of the gateway, for agents in containers and on other machines; unset: with the Docker backend the
+    address of this machine on their network. Every request there needs a credential."""
 
     demo: bool = True
     """Whether the first start creates the demo team. Requires the process or the Docker backend, and development."""

@@ -48,6 +48,7 @@ from gateway.routes.event_readers import EventReaders
 from gateway.routes.event_stream import EventStreamRoutes
 from gateway.routes.events import EventRoutes
 from gateway.routes.files import FileRoutes
+from gateway.routes.images import ImageRoutes
 from gateway.routes.inbox import InboxRoutes
 from gateway.routes.instructions import InstructionRoutes
 from gateway.routes.lifecycle import LifecycleRoutes
@@ -203,6 +204,7 @@ def build_routes(
         *WorkspaceRoutes(channels.registry).list_routes(),
         *LifecycleRoutes(channels.registry).list_routes(),
         *LogRoutes(channels.provisioner).list_routes(),
+        *ImageRoutes(channels.provisioner).list_routes(),
         *FileRoutes(channels.provisioner).list_routes(),
         *PluginRoutes(channels.provisioner, max_body_bytes=settings.plugin_max_body_bytes).list_routes(),
         *SearchRoutes(channels.registry).list_routes(),

@@ -53,8 +53,8 @@ def read_interfaces(card: object) -> list[Interface]:
 def list_interfaces(card: JsonObject) -> list[JsonObject]:
     """Return the interfaces of a card in the form of 1.0, each once: first those of 1.0, then those of 0.3.
 
-    An interface without an address is left out. So is one of 0.3 that repeats the place of one of 1.0, if either names no
-    version: it does not prove that the agent speaks 0.3. The official SDK adds it to cards that name none.
+    An interface without an address is left out. So is one of 0.3 that repeats the place of one of 1.0, if either names
+    no version: it does not prove that the agent speaks 0.3. The official SDK adds it to cards that name none.
     """
     interfaces: dict[tuple[str, ...], JsonObject] = {}
     card = rename_members(card, _CARD_ALIASES)

@@ -1,12 +1,13 @@
 """The gRPC servicers: they convert between protobuf and the model and make no decisions."""
 
-from protos.provisioner.v1 import files_pb2, files_pb2_grpc, logs_pb2, logs_pb2_grpc
+from protos.provisioner.v1 import files_pb2, files_pb2_grpc, images_pb2, images_pb2_grpc, logs_pb2, logs_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2 as pb
 from protos.provisioner.v1 import provisioner_pb2_grpc as rpc
 from services.chassis import identity
 from services.chassis.rpc import Context
 from services.provisioner import wire
 from services.provisioner.files import FileService
+from services.provisioner.images import ImageRefresher
 from services.provisioner.logs import LogReader
 from services.provisioner.model import WorkspaceId
 from services.provisioner.reconciler import Reconciler
@@ -71,3 +72,16 @@ class LogServicer(logs_pb2_grpc.LogServiceServicer):
     async def ReadLogs(self, request: logs_pb2.ReadLogsRequest, context: Context) -> logs_pb2.ReadLogsResponse:
         tail = await self._logs.read(identity.current(), WorkspaceId(request.workspace_id), request.tail)
         return logs_pb2.ReadLogsResponse(backend=self._logs.backend_name, output=tail.output, truncated=tail.truncated)
+
+
+class ImageServicer(images_pb2_grpc.ImageServiceServicer):
+    """Serves `ImageService`."""
+
+    def __init__(self, images: ImageRefresher) -> None:
+        self._images = images
+
+    async def RefreshImages(
+        self, request: images_pb2.RefreshImagesRequest, context: Context
+    ) -> images_pb2.RefreshImagesResponse:
+        result = await self._images.refresh(request.runtime, recreate=request.recreate)
+        return images_pb2.RefreshImagesResponse(pulled=result.pulled, failed=result.failed, recreated=result.recreated)

@@ -1,11 +1,20 @@
 """Assembles the provisioner: its clients, its backend, its servicers and its loops."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from importlib import import_module
 
-from protos.provisioner.v1 import files_pb2, files_pb2_grpc, logs_pb2, logs_pb2_grpc, plugins_pb2, plugins_pb2_grpc
+from protos.provisioner.v1 import (
+    files_pb2,
+    files_pb2_grpc,
+    images_pb2,
+    images_pb2_grpc,
+    logs_pb2,
+    logs_pb2_grpc,
+    plugins_pb2,
+    plugins_pb2_grpc,
+)
 from protos.provisioner.v1 import provisioner_pb2 as pb
 from protos.provisioner.v1 import provisioner_pb2_grpc as rpc
 from services.chassis.clients import open_channel
@@ -14,12 +23,15 @@ from services.chassis.database import AdvisoryLock
 from services.chassis.service import Components, Loop, Service, Servicer
 from services.chassis.settings import InvalidSettings
 from services.provisioner import janitor
-from services.provisioner.api import FileServicer, LogServicer, ProvisionerServicer
+from services.provisioner.api import FileServicer, ImageServicer, LogServicer, ProvisionerServicer
 from services.provisioner.backends import BACKENDS
-from services.provisioner.backends.base import Backend, BackendConfig
+from services.provisioner.backends.base import Backend, BackendConfig, ImageHost
 from services.provisioner.clients import AuthClient, RegistryClient
 from services.provisioner.desired_state import DesiredStateCache
 from services.provisioner.files import FileService
+from services.provisioner.image_digests import DigestFetcher
+from services.provisioner.image_watcher import ImageWatcher
+from services.provisioner.images import ImageRefresher
 from services.provisioner.janitor import Janitor
 from services.provisioner.logs import LogReader
 from services.provisioner.plugins.api import PluginServicer
@@ -50,15 +62,18 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     role = service.build_role(settings.role_prefix)
     lock = AdvisoryLock(settings.database_url.get_secret_value(), role=role, name="provisioner.reconciler")
     async with (
+        AsyncExitStack() as stack,
         open_channel(
             settings.registry_targets, caller_service=NAME, service="registry", tls=settings.tls
         ) as registry_channel,
         open_channel(settings.auth_targets, caller_service=NAME, service="auth", tls=settings.tls) as auth_channel,
     ):
+        stack.push_async_callback(backend.close)
         registry = RegistryClient(registry_channel, backend=backend.name)
         auth = AuthClient(auth_channel)
         desired_state = DesiredStateCache(registry)
         clock, gate, reporter = SystemClock(), StartGate(settings.max_concurrent_starts), ProvisioningReporter(registry)
+        images = ImageRefresher(backend if isinstance(backend, ImageHost) else None, registry)
         reconciler = Reconciler(
             backend=backend,
             desired_state=desired_state,
@@ -89,6 +104,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     servicer=FileServicer(FileService(backend=backend, registry=registry)),
                 ),
                 Servicer(
+                    contract=images_pb2.DESCRIPTOR.services_by_name["ImageService"],
+                    add=images_pb2_grpc.add_ImageServiceServicer_to_server,
+                    servicer=ImageServicer(images),
+                ),
+                Servicer(
                     contract=logs_pb2.DESCRIPTOR.services_by_name["LogService"],
                     add=logs_pb2_grpc.add_LogServiceServicer_to_server,
                     servicer=LogServicer(LogReader(backend=backend, registry=registry)),
@@ -102,6 +122,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             loops=[
                 Loop(name="reconciler", run=reconciler.run, lock=lock),
                 Loop(name="janitor", run=Janitor(backend, desired_state, auth).sweep, every=SWEEP_INTERVAL),
+                *_build_image_loops(settings, images, lock_role=role),
             ],
         )
         if settings.stop_instances_on_exit:
@@ -111,11 +132,27 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
 service = Service(name=NAME, settings=Settings, assemble=assemble)
 
 
+def _build_image_loops(settings: Settings, images: ImageRefresher, *, lock_role: str) -> list[Loop]:
+    """Return the loop that watches images, if the operator wants it; it runs in one replica at a time."""
+    if not settings.image_auto_refresh:
+        return []
+    fetcher = DigestFetcher(settings.docker_options.login)
+    lock = AdvisoryLock(settings.database_url.get_secret_value(), role=lock_role, name="provisioner.images")
+    return [Loop(name="images", run=ImageWatcher(images, fetcher.fetch).run, lock=lock)]
+
+
 def _load_backend(settings: Settings) -> Backend:
-    if settings.backend not in BACKENDS:
-        raise InvalidSettings(f'PROVISIONER_BACKEND must be one of {", ".join(BACKENDS)} (got "{settings.backend}")')
-    config = BackendConfig(settings.home.expanduser().absolute(), settings.command, settings.docker_options)
-    backend: Backend = import_module(BACKENDS[settings.backend]).create_backend(config)
+    if settings.backend_name not in BACKENDS:
+        raise InvalidSettings(
+            f'PROVISIONER_BACKEND must be one of {", ".join(BACKENDS)} (got "{settings.backend_name}")'
+        )
+    config = BackendConfig(
+        settings.home.expanduser().absolute(),
+        settings.command,
+        settings.docker_options,
+        settings.control_plane_options,
+    )
+    backend: Backend = import_module(BACKENDS[settings.backend_name]).create_backend(config)
     return backend
 
 

@@ -176,6 +176,16 @@ class RegistryClient:
         request = catalog_pb2.GetRuntimeRequest(runtime=name)
         return _runtime_from_proto(await self._channel.call(self._catalog.GetRuntime, request))
 
+    async def read_images(self) -> dict[str, str]:
+        """Return the image of each runtime that can be started; empty for that of the backend."""
+        answer = await self._channel.call(self._catalog.ReadImages, catalog_pb2.ReadImagesRequest())
+        return {found.runtime: found.image for found in answer.images}
+
+    async def restart(self, workspace_id: WorkspaceId) -> None:
+        """Request a new instance, with new credentials; raises a `ServiceError` if the workspace gets none now."""
+        request = lifecycle_pb2.RestartWorkspaceRequest(workspace_id=workspace_id)
+        await self._channel.call(self._lifecycle.RestartWorkspace, request)
+
 
 class AuthClient:
     """Calls auth."""

@@ -126,6 +126,36 @@ class LogsUnreadable(FailedPrecondition):
     message = "backend unavailable"
 
 
+class UnknownRuntime(InvalidArgument):
+    """The catalogue has no such runtime, or nothing to run it."""
+
+    domain = DOMAIN
+    reason = "UNKNOWN_RUNTIME"
+
+    def __init__(self, runtime: str, known: Sequence[str]) -> None:
+        super().__init__(f"unknown runtime: {runtime}", details={"known_runtimes": sorted(known)})
+
+
+class ImagesUnused(FailedPrecondition):
+    """The backend uses no images."""
+
+    domain = DOMAIN
+    reason = "IMAGES_UNUSED"
+    message = "images are not used by this backend"
+
+
+class InstancesUnlisted(FailedPrecondition):
+    """The backend could not list its instances after the images were pulled."""
+
+    domain = DOMAIN
+    reason = "INSTANCES_UNLISTED"
+    message = "container list failed"
+
+    def __init__(self, pulled: Sequence[str], failed: Sequence[str]) -> None:
+        partial: dict[str, list[str]] = {"pulled": list(pulled), "failed": list(failed), "recreated": []}
+        super().__init__(details={"partial_result": partial})
+
+
 class InvalidRoot(InvalidArgument):
     """The root of a path is none of those that may be read."""
 

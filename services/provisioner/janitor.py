@@ -1,4 +1,4 @@
-"""Stops instances of workspaces that the registry does not know, and revokes tokens of instances that are gone."""
+"""Removes instances of workspaces that the registry does not know, and revokes tokens of instances that are gone."""
 
 import asyncio
 from collections.abc import Collection
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 class Janitor:
-    """Stops orphaned instances, revokes stale tokens, and deletes nothing.
+    """Removes orphaned instances, revokes stale tokens, and deletes no files.
 
     The reconciler deletes the files of a workspace when the registry says that it was removed. An unknown workspace may
     also mean that the plane was started with another database, so its files are kept.
@@ -32,20 +32,30 @@ class Janitor:
         self._backend = backend
         self._desired_state = desired_state
         self._auth = auth
+        self._discarded: set[str] = set()
+        """References of orphaned instances that were removed; some backends list an ended one as long as its files."""
 
     async def sweep(self) -> None:
-        """Stop every running instance whose workspace the registry does not know, and revoke stale tokens.
+        """Remove every instance whose workspace the registry does not know, and revoke stale tokens.
 
         Waits until the desired state is complete; in a replica that does not run the reconciler, it never is. The
         desired state is read after the instances were listed, so a workspace that was created in between is known.
         """
         await self._desired_state.wait_until_fresh()
-        running = await _list_running(self._backend)
-        for instance in running:
-            if self._desired_state.is_fresh() and self._desired_state.get(instance.workspace_id) is None:
-                await self._stop(instance)
+        instances = await self._backend.list()
+        self._discarded &= {instance.reference for instance in instances}
+        for instance in instances:
+            if self._desired_state.is_fresh() and self._is_orphaned(instance):
+                await self._discard(instance)
         if self._desired_state.is_fresh():
+            running = (instance for instance in instances if instance.phase is Phase.RUNNING)
             await self._revoke_stale_tokens({instance.workspace_id for instance in running})
+
+    def _is_orphaned(self, instance: Instance) -> bool:
+        """Whether the instance is to be removed. What has no reference are files only."""
+        if self._desired_state.get(instance.workspace_id) is not None or not instance.reference:
+            return False
+        return instance.phase is Phase.RUNNING or instance.reference not in self._discarded
 
     async def _revoke_stale_tokens(self, running: Collection[WorkspaceId]) -> None:
         """Revoke the tokens of instances that no longer run; after an error the next sweep tries again.
@@ -67,14 +77,15 @@ class Janitor:
         if revoked:
             log.info("stale tokens revoked", workspaces=len(workspace_ids), count=revoked)
 
-    async def _stop(self, instance: Instance) -> None:
-        """Stop one instance; after an error the next sweep tries again."""
+    async def _discard(self, instance: Instance) -> None:
+        """Remove one instance; after an error the next sweep tries again."""
         try:
-            await self._backend.stop(instance.workspace_id)
+            await self._backend.discard(instance.workspace_id)
         except ServiceError as error:
-            log.warning("orphaned instance not stopped", workspace=instance.workspace_id, error=repr(error))
+            log.warning("orphaned instance not removed", workspace=instance.workspace_id, error=repr(error))
         else:
-            log.info("orphaned instance stopped", workspace=instance.workspace_id, generation=instance.generation)
+            self._discarded.add(instance.reference)
+            log.info("orphaned instance removed", workspace=instance.workspace_id, generation=instance.generation)
 
 
 def _may_have_stale_tokens(desired: DesiredInstance) -> bool:

@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
-from services.chassis.setting_types import DirectoryPath, Targets, Url
-from services.chassis.settings import DatabaseSettings, with_prefix
+from services.chassis import addresses
+from services.chassis.setting_types import DirectoryPath, FilePath, Targets, Url
+from services.chassis.settings import DatabaseSettings, require_readable_file, with_prefix
+from services.provisioner.control_plane_options import ControlPlaneOptions
 from services.provisioner.docker_options import (
     DEFAULT_IMAGE,
     DEFAULT_NETWORK,
@@ -57,9 +59,13 @@ class Settings(DatabaseSettings):
 
     model_config = with_prefix("PROVISIONER_")
 
-    backend: str = "process"
-    """How instances run: `process` on this machine, `docker` in containers, `none` if agents are started elsewhere,
-    `fake` in memory only."""
+    backend: str = ""
+    """How instances run: `process` on this machine, `docker` in containers, `control_plane` by a provisioner on other
+    machines, `none` if agents are started elsewhere, `fake` in memory only. Unset: `process`, with MOLECULE_ORG_ID
+    `control_plane`."""
+
+    org_id: str = Field(default="", validation_alias="MOLECULE_ORG_ID")
+    """Set where the plane runs as a service for one organisation."""
 
     home: DirectoryPath = Path("~/.molecule")
     """The plane's directory on this machine; the files of each workspace are in `workspaces/<id>` below it."""
@@ -130,6 +136,9 @@ class Settings(DatabaseSettings):
     image_platform: str = Field(default="", validation_alias="MOLECULE_IMAGE_PLATFORM")
     """Platform of pulled images, such as `linux/amd64`; unset: the engine's, on ARM `linux/amd64`."""
 
+    image_auto_refresh: bool = Field(default=False, validation_alias="IMAGE_AUTO_REFRESH")
+    """Whether the images of runtimes are looked up every 5 minutes, and workspaces restart on newer ones."""
+
     ghcr_user: str = Field(default="", validation_alias="GHCR_USER")
     """User for pulling images; unset: the Docker login of this machine."""
 
@@ -161,6 +170,21 @@ class Settings(DatabaseSettings):
     max_concurrent_starts: int = Field(default=3, ge=1, le=1_000)
     """Workspaces that start at the same time; others wait, and organisations take turns."""
 
+    control_plane_url: Url = ""
+    """URL of the control plane (docs/control-plane-api.md); `https`, on this machine also `http`."""
+
+    control_plane_token: SecretStr = Field(default=SecretStr(""))
+    """The bearer with which this plane proves itself to the control plane."""
+
+    control_plane_ca: FilePath | None = None
+    """Certificate of the authority that signed the control plane's; unset: those of the system."""
+
+    control_plane_tenant_domain: str = Field(default="", pattern=r"^([a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*)?$")
+    """Domain below which agents are reached, as `https://<id>.<domain>`; unset: where the control plane says."""
+
+    control_plane_timeout_seconds: float = Field(default=20.0, ge=1, le=300)
+    """Time after which a control plane that does not answer counts as unavailable; a start may take 50 seconds."""
+
     stop_instances_on_exit: bool = False
     """Whether instances stop with the provisioner; by default they keep running and are found again."""
 
@@ -190,6 +214,40 @@ class Settings(DatabaseSettings):
         if bool(self.ghcr_user) != bool(self.ghcr_token.get_secret_value()):
             raise ValueError("GHCR_USER and GHCR_TOKEN have to be set together")
         return self
+
+    @model_validator(mode="after")
+    def _knows_its_control_plane(self) -> Self:
+        if self.backend_name != "control_plane":
+            return self
+        if not self.control_plane_url or not self.control_plane_token.get_secret_value():
+            raise ValueError(
+                "the backend control_plane requires PROVISIONER_CONTROL_PLANE_URL and PROVISIONER_CONTROL_PLANE_TOKEN"
+            )
+        parts = urlsplit(self.control_plane_url)
+        is_local = parts.hostname == "localhost" or addresses.is_loopback(parts.hostname or "")
+        if parts.scheme != "https" and not is_local:
+            raise ValueError("PROVISIONER_CONTROL_PLANE_URL must begin with https://, unless it is on this machine")
+        if addresses.parse_endpoint(self.control_plane_url) is None or parts.query or parts.fragment:
+            raise ValueError("PROVISIONER_CONTROL_PLANE_URL must be a URL without credentials, query and fragment")
+        if self.control_plane_ca:
+            require_readable_file(self.control_plane_ca)
+        return self
+
+    @property
+    def backend_name(self) -> str:
+        """The chosen backend."""
+        return self.backend or ("control_plane" if self.org_id else "process")
+
+    @property
+    def control_plane_options(self) -> ControlPlaneOptions:
+        """The options of the backend `control_plane`."""
+        return ControlPlaneOptions(
+            url=self.control_plane_url,
+            token=self.control_plane_token.get_secret_value(),
+            authority=self.control_plane_ca,
+            tenant_domain=self.control_plane_tenant_domain,
+            timeout=timedelta(seconds=self.control_plane_timeout_seconds),
+        )
 
     @property
     def plugin_schemes(self) -> frozenset[str]:

@@ -4,9 +4,12 @@ from services.provisioner.errors import NoAdapter
 from services.provisioner.model import Credentials, DesiredInstance, Environment, Files, Spec
 
 
-def require_adapter(desired: DesiredInstance) -> None:
-    """Raise `NoAdapter` if nothing can run the workspace's runtime. Called before credentials are changed."""
-    if not (desired.adapter_module or desired.command):
+def require_adapter(desired: DesiredInstance, *, uses_images: bool = False) -> None:
+    """Raise `NoAdapter` if nothing can run the workspace's runtime. Called before credentials are changed.
+
+    With `uses_images` the backend runs images, and that of the runtime may hold the agent.
+    """
+    if not (desired.adapter_module or desired.command or (uses_images and desired.image)):
         raise NoAdapter
 
 

@@ -10,7 +10,7 @@ from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError, Unavailable
 from services.provisioner import environment, plan, spec
 from services.provisioner.backends import progress as backend_progress
-from services.provisioner.backends.base import Backend
+from services.provisioner.backends.base import Backend, ImageHost
 from services.provisioner.clients import AuthClient, RegistryClient
 from services.provisioner.errors import (
     BackendUnavailable,
@@ -287,7 +287,7 @@ class StepRunner:
 
     async def _resolve_environment(self, desired: DesiredInstance) -> Environment:
         """Return the variables of the instance; raises the configuration error that prevents a start."""
-        spec.require_adapter(desired)
+        spec.require_adapter(desired, uses_images=isinstance(self._backend, ImageHost))
         runtime = await self._registry.get_runtime(desired.runtime)
         secrets = await self._auth.read_secrets(desired.workspace_id)
         return environment.resolve_environment(desired, runtime, secrets, platform_url=self._platform_url)

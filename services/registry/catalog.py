@@ -140,12 +140,15 @@ class Catalog:
         return self._images.get(runtime, "")
 
     def is_startable(self, runtime: str) -> bool:
-        """Whether there is an adapter or a command for the runtime."""
-        return runtime in self._adapters or runtime in self._commands
+        """Whether there is an adapter, a command or an image for the runtime."""
+        return runtime in self._adapters or runtime in self._commands or bool(self.image(runtime))
 
     def startable_runtimes(self) -> tuple[str, ...]:
-        """Return the runtimes for which there is an adapter or a command, sorted."""
-        return tuple(sorted({*self._adapters, *self._commands}))
+        """Return the runtimes for which there is an adapter, a command or an image, sorted."""
+        return tuple(sorted(name for name in self._list_names() if self.is_startable(name)))
+
+    def _list_names(self) -> set[str]:
+        return {*self._runtimes, *self._adapters, *self._commands}
 
     def models(self, runtime: str) -> tuple[str, ...]:
         """Return the ids of the models that are registered for a runtime."""

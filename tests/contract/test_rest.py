@@ -33,7 +33,6 @@ SUCCESS = {101, 200}
 
 NOT_YET: set[tuple[str, str]] = {
     # With the provisioner's further backends.
-    ("POST", "/admin/workspace-images/refresh"),
     ("GET", "/workspaces/{}/shared-context"),
 }
 """Routes of the first release that are not implemented yet."""

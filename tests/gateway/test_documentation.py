@@ -149,6 +149,7 @@ CONTRACT = {
     ("post", "/admin/secrets"): {200} | GATE | BODY,
     ("delete", "/admin/secrets/{key}"): {200, 404} | GATE,
     ("post", "/admin/vault/reseal"): {200, 409} | GATE,
+    ("post", "/admin/workspace-images/refresh"): {200, 400, 500, 501} | GATE,
     ("get", "/templates"): {200, 401, 503},
     ("get", "/workspaces/{id}/files"): {200, 404, 502} | GATE | ID,
     ("put", "/workspaces/{id}/files"): {200, 404, 409, 502} | GATE | ID | BODY,

@@ -231,6 +231,7 @@ GATES = {
     ("POST", "/admin/secrets"): {"gate": pb.GATE_PLATFORM},
     ("DELETE", "/admin/secrets/{key}"): {"gate": pb.GATE_PLATFORM},
     ("POST", "/admin/vault/reseal"): {"gate": pb.GATE_PLATFORM},
+    ("POST", "/admin/workspace-images/refresh"): {"gate": pb.GATE_PLATFORM},
     ("GET", "/workspaces/{id}/a2a/.well-known/agent-card.json"): {"gate": pb.GATE_ANY},
     ("GET", "/workspaces/{id}/a2a/.well-known/agent.json"): {"gate": pb.GATE_ANY},
     ("GET", "/workspaces/{id}/.well-known/agent-card.json"): {"gate": pb.GATE_ANY},

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from protos.registry.v1 import (
     catalog_pb2,
     catalog_pb2_grpc,
+    lifecycle_pb2,
+    lifecycle_pb2_grpc,
     provisioning_pb2,
     provisioning_pb2_grpc,
     registry_pb2,
@@ -46,6 +48,8 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
         self.provisioning_calls = 0
         self.refuses_provisioning = False
         self.watching_backends: list[str] = []
+        self.images: dict[str, str] = {}
+        """Images of runtimes that have no entry in `runtimes`."""
         self.runtimes: dict[str, catalog_pb2.GetRuntimeResponse] = {}
         self.online: set[str] = set()
         self.sends_keepalives = True
@@ -206,6 +210,25 @@ class FakeCatalogService(catalog_pb2_grpc.CatalogServiceServicer):
     async def GetRuntime(self, request, context):
         return self._registry.runtimes.get(request.runtime, catalog_pb2.GetRuntimeResponse())
 
+    async def ReadImages(self, request, context):
+        images = {name: runtime.image for name, runtime in self._registry.runtimes.items()} | self._registry.images
+        return catalog_pb2.ReadImagesResponse(
+            images=[catalog_pb2.RuntimeImage(runtime=name, image=image) for name, image in images.items()]
+        )
+
+
+class FakeLifecycleService(lifecycle_pb2_grpc.LifecycleServiceServicer):
+    """Restarts workspaces of the fake registry."""
+
+    def __init__(self, registry: FakeRegistry) -> None:
+        self._registry = registry
+
+    async def RestartWorkspace(self, request, context):
+        if request.workspace_id not in self._registry.records:
+            raise NotFound
+        self._registry.restart(request.workspace_id)
+        return lifecycle_pb2.RestartWorkspaceResponse()
+
 
 def registry_servicers(registry: FakeRegistry) -> list[Servicer]:
     """Return the servicers of a fake registry."""
@@ -229,5 +252,10 @@ def registry_servicers(registry: FakeRegistry) -> list[Servicer]:
             contract=catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
             add=catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
             servicer=FakeCatalogService(registry),
+        ),
+        Servicer(
+            contract=lifecycle_pb2.DESCRIPTOR.services_by_name["LifecycleService"],
+            add=lifecycle_pb2_grpc.add_LifecycleServiceServicer_to_server,
+            servicer=FakeLifecycleService(registry),
         ),
     ]

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from services.chassis.clock import SystemClock
+from services.provisioner.backends.base import ImageHost
 from services.provisioner.clients import AuthClient, RegistryClient
 from services.provisioner.desired_state import DesiredStateCache
+from services.provisioner.image_digests import DigestFetcher
+from services.provisioner.image_watcher import ImageWatcher
+from services.provisioner.images import ImageRefresher
 from services.provisioner.janitor import Janitor
 from services.provisioner.provisioning_reports import ProvisioningReporter
 from services.provisioner.reconciler import Reconciler
@@ -31,6 +35,8 @@ class ProvisionerHarness:
     desired_state: DesiredStateCache
     reconciler: Reconciler
     janitor: Janitor
+    images: ImageRefresher
+    watcher: ImageWatcher
 
     @asynccontextmanager
     async def reconciling(self) -> AsyncIterator[None]:
@@ -72,6 +78,7 @@ async def provisioner_harness(
             clock=clock,
             platform_url="http://plane.test",
         )
+        images = ImageRefresher(backend if isinstance(backend, ImageHost) else None, registry_client)
         yield ProvisionerHarness(
             registry=registry,
             auth=auth,
@@ -86,4 +93,6 @@ async def provisioner_harness(
                 reporter=reporter,
             ),
             janitor=Janitor(backend, desired_state, auth_client),
+            images=images,
+            watcher=ImageWatcher(images, DigestFetcher(None).fetch),
         )

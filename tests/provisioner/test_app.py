@@ -16,9 +16,11 @@ from services.chassis.service import run_service
 from services.chassis.settings import InvalidSettings
 from services.provisioner.app import service
 from services.provisioner.backends import BACKENDS, workspace_directory
+from services.provisioner.backends.fake import FakeBackend
 from services.provisioner.backends.process import ProcessBackend
 from services.provisioner.model import DesiredState, Phase
 from services.provisioner.settings import Settings
+from tests.provisioner.control_plane import TOKEN, serve_control_plane
 from tests.provisioner.fake_auth import FakeAuth, auth_servicers
 from tests.provisioner.fake_registry import FakeRegistry, registry_servicers
 from tests.rpc import serve
@@ -162,13 +164,15 @@ async def test_one_of_two_replicas_runs_the_reconciler(settings, registry, tmp_p
 @pytest.mark.parametrize("name", BACKENDS)
 async def test_each_backend_can_be_chosen_by_name(settings, registry, name):
     registry.set_desired(str(uuid.uuid4()), DesiredState.STOPPED)
-    async with run_service(service, settings(backend=name)):
-        await eventually(lambda: registry.facts)
+    async with serve_control_plane(FakeBackend()) as remote:
+        options = {"control_plane_url": remote.url, "control_plane_token": TOKEN}
+        async with run_service(service, settings(backend=name, **options)):
+            await eventually(lambda: registry.facts)
 
     assert registry.watching_backends == [name]
 
 
 async def test_unknown_backend_is_refused_in_one_line(settings):
-    with pytest.raises(InvalidSettings, match="must be one of process, docker, none, fake"):
+    with pytest.raises(InvalidSettings, match="must be one of process, docker, control_plane, none, fake"):
         async with run_service(service, settings(backend="kubernetes")):
             pass

@@ -1,4 +1,4 @@
-"""The janitor, which stops orphaned instances."""
+"""The janitor, which removes orphaned instances."""
 
 import asyncio
 import uuid

@@ -19,18 +19,18 @@ import httpx
 import pytest
 
 from services.chassis.errors import InvalidArgument
-from services.provisioner.backends import config_files, process_supervisor, workspace_directory
+from services.provisioner.backends import process_supervisor, workspace_directory
 from services.provisioner.backends.base import BackendConfig
 from services.provisioner.backends.process import DEFAULT_AGENT_COMMAND, ProcessBackend, create_backend, find_free_port
 from services.provisioner.errors import FileAccessFailed, FileMissing, StartFailed
 from services.provisioner.model import Credentials, FileRoot, Phase, Spec, WorkspaceId
+from tests.provisioner import process_instances
 from tests.provisioner.backend_files_suite import BackendFilesSuite
 from tests.provisioner.backend_suite import BackendSuite, build_test_spec
+from tests.provisioner.process_instances import SLEEPING, read_record
 from tests.waiting import eventually
 
 PYTHON = (sys.executable, "-u", "-S", "-c")
-
-SLEEPING = (*PYTHON, "import time; time.sleep(600)")
 
 IGNORING_SIGTERM = (
     *PYTHON,
@@ -80,21 +80,16 @@ class TestProcessBackend(BackendSuite):
         return make_backend()
 
     def read_credentials(self, backend: ProcessBackend, workspace_id: WorkspaceId) -> Credentials:
-        configs = backend._root / workspace_id / "configs"
-        return Credentials((configs / ".auth_token").read_text(), (configs / ".platform_inbound_secret").read_text())
+        return process_instances.read_credentials(backend, workspace_id)
 
     async def append_output(self, backend: ProcessBackend, workspace_id: WorkspaceId, text: bytes) -> None:
-        with (backend._root / workspace_id / "log" / "agent.log").open("ab") as log:
-            log.write(text)
+        process_instances.append_output(backend, workspace_id, text)
 
     def read_files(self, backend: ProcessBackend, workspace_id: WorkspaceId) -> dict[str, str]:
-        configs = backend._root / workspace_id / "configs"
-        found = {str(path.relative_to(configs)): path.read_text() for path in configs.rglob("*") if path.is_file()}
-        others = {".auth_token", ".platform_inbound_secret", config_files.DIGEST_FILE}
-        return {path: text for path, text in found.items() if path not in others}
+        return process_instances.read_files(backend, workspace_id)
 
     async def end(self, backend: ProcessBackend, workspace_id: WorkspaceId) -> None:
-        os.kill(read_record(backend, workspace_id).agent.pid, signal.SIGKILL)
+        process_instances.kill_agent(backend, workspace_id)
 
 
 class TestFilesOfProcesses(BackendFilesSuite):
@@ -117,12 +112,6 @@ class TestFilesOfProcesses(BackendFilesSuite):
     async def test_an_id_that_is_none_never_becomes_a_path(self, backend):
         with pytest.raises(InvalidArgument):
             await backend.read_file(WorkspaceId("../.."), FileRoot.HOME, ("one",))
-
-
-def read_record(backend: ProcessBackend, workspace_id: WorkspaceId) -> workspace_directory.InstanceRecord:
-    record = workspace_directory.find_directory(backend._root, workspace_id).read_record()
-    assert record is not None
-    return record
 
 
 def read_log(backend: ProcessBackend, workspace_id: WorkspaceId) -> str:

@@ -113,6 +113,12 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The instance of the workspace does not run."""
     ERROR_REASON_PLUGIN_ACCESS_FAILED: _ErrorReason.ValueType  # 70
     """The backend cannot write or delete the plugin; the log of the provisioner has the cause."""
+    ERROR_REASON_UNKNOWN_RUNTIME: _ErrorReason.ValueType  # 50
+    """The catalogue has no such runtime, or nothing to run it; metadata: known_runtimes."""
+    ERROR_REASON_IMAGES_UNUSED: _ErrorReason.ValueType  # 51
+    """The backend uses no images."""
+    ERROR_REASON_INSTANCES_UNLISTED: _ErrorReason.ValueType  # 52
+    """The backend could not list its instances after the images were pulled; metadata: partial_result."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.provisioner.v1`. The message of each error is the fixed text of
@@ -184,6 +190,12 @@ ERROR_REASON_INSTANCE_NOT_RUNNING: ErrorReason.ValueType  # 69
 """The instance of the workspace does not run."""
 ERROR_REASON_PLUGIN_ACCESS_FAILED: ErrorReason.ValueType  # 70
 """The backend cannot write or delete the plugin; the log of the provisioner has the cause."""
+ERROR_REASON_UNKNOWN_RUNTIME: ErrorReason.ValueType  # 50
+"""The catalogue has no such runtime, or nothing to run it; metadata: known_runtimes."""
+ERROR_REASON_IMAGES_UNUSED: ErrorReason.ValueType  # 51
+"""The backend uses no images."""
+ERROR_REASON_INSTANCES_UNLISTED: ErrorReason.ValueType  # 52
+"""The backend could not list its instances after the images were pulled; metadata: partial_result."""
 
 @typing.final
 class CheckInstanceRequest(message.Message):

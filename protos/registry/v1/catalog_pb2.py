@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos.common.v1 import access_pb2 as protos_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n protos/registry/v1/catalog.proto\x12\x14molecule.registry.v1\x1a\x1dprotos/common/v1/access.proto\"$\n\x11GetRuntimeRequest\x12\x0f\n\x07runtime\x18\x01 \x01(\t\"\xd4\x01\n\x12GetRuntimeResponse\x12\x38\n\x08required\x18\x01 \x03(\x0b\x32&.molecule.registry.v1.RequiredVariable\x12\x18\n\x10speaks_anthropic\x18\x02 \x01(\x08\x12\x17\n\x0fmodel_variables\x18\x03 \x03(\t\x12\x19\n\x11provider_variable\x18\x04 \x01(\t\x12\x36\n\tproviders\x18\x05 \x03(\x0b\x32#.molecule.registry.v1.ModelProvider\"\"\n\x10RequiredVariable\x12\x0e\n\x06\x61ny_of\x18\x01 \x03(\t\"Z\n\rModelProvider\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0emodel_prefixes\x18\x02 \x03(\t\x12\x0c\n\x04keys\x18\x03 \x03(\t\x12\x15\n\ranthropic_url\x18\x04 \x01(\t2\x87\x01\n\x0e\x43\x61talogService\x12u\n\nGetRuntime\x12\'.molecule.registry.v1.GetRuntimeRequest\x1a(.molecule.registry.v1.GetRuntimeResponse\"\x14\xaa\xbb\x18\x10\n\x01\x01\x1a\x0bprovisionerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n protos/registry/v1/catalog.proto\x12\x14molecule.registry.v1\x1a\x1dprotos/common/v1/access.proto\"\x13\n\x11ReadImagesRequest\"H\n\x12ReadImagesResponse\x12\x32\n\x06images\x18\x01 \x03(\x0b\x32\".molecule.registry.v1.RuntimeImage\".\n\x0cRuntimeImage\x12\x0f\n\x07runtime\x18\x01 \x01(\t\x12\r\n\x05image\x18\x02 \x01(\t\"$\n\x11GetRuntimeRequest\x12\x0f\n\x07runtime\x18\x01 \x01(\t\"\xd4\x01\n\x12GetRuntimeResponse\x12\x38\n\x08required\x18\x01 \x03(\x0b\x32&.molecule.registry.v1.RequiredVariable\x12\x18\n\x10speaks_anthropic\x18\x02 \x01(\x08\x12\x17\n\x0fmodel_variables\x18\x03 \x03(\t\x12\x19\n\x11provider_variable\x18\x04 \x01(\t\x12\x36\n\tproviders\x18\x05 \x03(\x0b\x32#.molecule.registry.v1.ModelProvider\"\"\n\x10RequiredVariable\x12\x0e\n\x06\x61ny_of\x18\x01 \x03(\t\"Z\n\rModelProvider\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0emodel_prefixes\x18\x02 \x03(\t\x12\x0c\n\x04keys\x18\x03 \x03(\t\x12\x15\n\ranthropic_url\x18\x04 \x01(\t2\xfe\x01\n\x0e\x43\x61talogService\x12u\n\nGetRuntime\x12\'.molecule.registry.v1.GetRuntimeRequest\x1a(.molecule.registry.v1.GetRuntimeResponse\"\x14\xaa\xbb\x18\x10\n\x01\x01\x1a\x0bprovisioner\x12u\n\nReadImages\x12\'.molecule.registry.v1.ReadImagesRequest\x1a(.molecule.registry.v1.ReadImagesResponse\"\x14\xaa\xbb\x18\x10\n\x01\x01\x1a\x0bprovisionerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,14 +34,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CATALOGSERVICE'].methods_by_name['GetRuntime']._loaded_options = None
   _globals['_CATALOGSERVICE'].methods_by_name['GetRuntime']._serialized_options = b'\252\273\030\020\n\001\001\032\013provisioner'
-  _globals['_GETRUNTIMEREQUEST']._serialized_start=89
-  _globals['_GETRUNTIMEREQUEST']._serialized_end=125
-  _globals['_GETRUNTIMERESPONSE']._serialized_start=128
-  _globals['_GETRUNTIMERESPONSE']._serialized_end=340
-  _globals['_REQUIREDVARIABLE']._serialized_start=342
-  _globals['_REQUIREDVARIABLE']._serialized_end=376
-  _globals['_MODELPROVIDER']._serialized_start=378
-  _globals['_MODELPROVIDER']._serialized_end=468
-  _globals['_CATALOGSERVICE']._serialized_start=471
-  _globals['_CATALOGSERVICE']._serialized_end=606
+  _globals['_CATALOGSERVICE'].methods_by_name['ReadImages']._loaded_options = None
+  _globals['_CATALOGSERVICE'].methods_by_name['ReadImages']._serialized_options = b'\252\273\030\020\n\001\001\032\013provisioner'
+  _globals['_READIMAGESREQUEST']._serialized_start=89
+  _globals['_READIMAGESREQUEST']._serialized_end=108
+  _globals['_READIMAGESRESPONSE']._serialized_start=110
+  _globals['_READIMAGESRESPONSE']._serialized_end=182
+  _globals['_RUNTIMEIMAGE']._serialized_start=184
+  _globals['_RUNTIMEIMAGE']._serialized_end=230
+  _globals['_GETRUNTIMEREQUEST']._serialized_start=232
+  _globals['_GETRUNTIMEREQUEST']._serialized_end=268
+  _globals['_GETRUNTIMERESPONSE']._serialized_start=271
+  _globals['_GETRUNTIMERESPONSE']._serialized_end=483
+  _globals['_REQUIREDVARIABLE']._serialized_start=485
+  _globals['_REQUIREDVARIABLE']._serialized_end=519
+  _globals['_MODELPROVIDER']._serialized_start=521
+  _globals['_MODELPROVIDER']._serialized_end=611
+  _globals['_CATALOGSERVICE']._serialized_start=614
+  _globals['_CATALOGSERVICE']._serialized_end=868
 # @@protoc_insertion_point(module_scope)

@@ -19,6 +19,67 @@ else:
 DESCRIPTOR: descriptor.FileDescriptor
 
 @typing.final
+class ReadImagesRequest(message.Message):
+    """Asks for the images."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReadImagesResponse(message.Message):
+    """The images."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    IMAGES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def images(self) -> containers.RepeatedCompositeFieldContainer[RuntimeImage]:
+        """Every runtime for which there is something to run, by name."""
+
+    def __init__(
+        self,
+        *,
+        images: abc.Iterable[RuntimeImage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["images", b"images"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RuntimeImage(message.Message):
+    """The image of a runtime."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RUNTIME_FIELD_NUMBER: builtins.int
+    IMAGE_FIELD_NUMBER: builtins.int
+    runtime: builtins.str
+    """The name of the runtime."""
+    image: builtins.str
+    """The reference of its image; empty for that of the backend."""
+    def __init__(
+        self,
+        *,
+        runtime: builtins.str = ...,
+        image: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["image", b"image", "runtime", b"runtime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class GetRuntimeRequest(message.Message):
     """Asks for a runtime."""
 

@@ -40,6 +40,11 @@ class CatalogServiceStub:
                 request_serializer=protos_dot_registry_dot_v1_dot_catalog__pb2.GetRuntimeRequest.SerializeToString,
                 response_deserializer=protos_dot_registry_dot_v1_dot_catalog__pb2.GetRuntimeResponse.FromString,
                 _registered_method=True)
+        self.ReadImages = channel.unary_unary(
+                '/molecule.registry.v1.CatalogService/ReadImages',
+                request_serializer=protos_dot_registry_dot_v1_dot_catalog__pb2.ReadImagesRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_catalog__pb2.ReadImagesResponse.FromString,
+                _registered_method=True)
 
 
 class CatalogServiceServicer:
@@ -53,6 +58,13 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadImages(self, request, context):
+        """Returns the images of all runtimes that can be started.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CatalogServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +72,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.GetRuntime,
                     request_deserializer=protos_dot_registry_dot_v1_dot_catalog__pb2.GetRuntimeRequest.FromString,
                     response_serializer=protos_dot_registry_dot_v1_dot_catalog__pb2.GetRuntimeResponse.SerializeToString,
+            ),
+            'ReadImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadImages,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_catalog__pb2.ReadImagesRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_catalog__pb2.ReadImagesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +107,33 @@ class CatalogService:
             '/molecule.registry.v1.CatalogService/GetRuntime',
             protos_dot_registry_dot_v1_dot_catalog__pb2.GetRuntimeRequest.SerializeToString,
             protos_dot_registry_dot_v1_dot_catalog__pb2.GetRuntimeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.registry.v1.CatalogService/ReadImages',
+            protos_dot_registry_dot_v1_dot_catalog__pb2.ReadImagesRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_catalog__pb2.ReadImagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -18,6 +18,8 @@ class CatalogServiceStub:
     def __init__(self, channel: aio.Channel) -> None: ...
     GetRuntime: aio.UnaryUnaryMultiCallable[catalog_pb2.GetRuntimeRequest, catalog_pb2.GetRuntimeResponse]
     """Returns the environment that an instance of a runtime needs, and the model providers. Empty if it is unknown."""
+    ReadImages: aio.UnaryUnaryMultiCallable[catalog_pb2.ReadImagesRequest, catalog_pb2.ReadImagesResponse]
+    """Returns the images of all runtimes that can be started."""
 
 class CatalogServiceServicer(metaclass=abc_1.ABCMeta):
     """Reads the catalogue."""
@@ -29,5 +31,13 @@ class CatalogServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[catalog_pb2.GetRuntimeRequest, abc.Awaitable[catalog_pb2.GetRuntimeResponse]],
     ) -> abc.Awaitable[catalog_pb2.GetRuntimeResponse]:
         """Returns the environment that an instance of a runtime needs, and the model providers. Empty if it is unknown."""
+
+    @abc_1.abstractmethod
+    def ReadImages(
+        self,
+        request: catalog_pb2.ReadImagesRequest,
+        context: aio.ServicerContext[catalog_pb2.ReadImagesRequest, abc.Awaitable[catalog_pb2.ReadImagesResponse]],
+    ) -> abc.Awaitable[catalog_pb2.ReadImagesResponse]:
+        """Returns the images of all runtimes that can be started."""
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: aio.Server) -> None: ...

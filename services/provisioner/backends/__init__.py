@@ -3,6 +3,7 @@
 BACKENDS = {
     "process": "services.provisioner.backends.process",
     "docker": "services.provisioner.backends.docker.backend",
+    "control_plane": "services.provisioner.backends.control_plane.backend",
     "none": "services.provisioner.backends.none",
     "fake": "services.provisioner.backends.fake",
 }

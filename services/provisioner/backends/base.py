@@ -3,11 +3,12 @@
 `tests/provisioner/backend_suite.py` checks this contract; a backend is complete when the suite passes.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from services.provisioner.control_plane_options import ControlPlaneOptions
 from services.provisioner.docker_options import DockerOptions
 from services.provisioner.model import FileContent, FileEntry, FilePath, FileRoot, Instance, LogTail, Spec, WorkspaceId
 
@@ -16,12 +17,35 @@ from services.provisioner.model import FileContent, FileEntry, FilePath, FileRoo
 class BackendConfig:
     """The configuration of a backend: the plane's directory, and the command of an agent (empty for the default).
 
-    `docker` has the options of the backend `docker`; the others ignore them.
+    `docker` and `control_plane` have the options of these backends; the others ignore them.
     """
 
     home: Path
     command: tuple[str, ...] = ()
     docker: DockerOptions = field(default_factory=DockerOptions)
+    control_plane: ControlPlaneOptions = field(default_factory=ControlPlaneOptions)
+
+
+@runtime_checkable
+class ImageHost(Protocol):
+    """What a backend that runs images offers besides `Backend`."""
+
+    @property
+    def default_image(self) -> str:
+        """The image of runtimes that name none."""
+        ...
+
+    async def pull_image(self, image: str) -> None:
+        """Pull an image, also one that the backend has; raises `ImageMissing` or `BackendUnavailable`."""
+        ...
+
+    async def find_running(self, images: Collection[str]) -> Mapping[WorkspaceId, str]:
+        """Return the workspaces that run on one of these images, with the names of their instances.
+
+        An instance belongs to the image by whose name it was made, also if that name means another image by now.
+        Raises `BackendUnavailable`.
+        """
+        ...
 
 
 class Backend(Protocol):
@@ -61,6 +85,13 @@ class Backend(Protocol):
         """Stop the instance of the workspace, and keep its files.
 
         Returns when no instance runs; until `forget` it is listed as exited. Without an instance, nothing happens.
+        """
+        ...
+
+    async def discard(self, workspace_id: WorkspaceId) -> None:
+        """Stop the instance of the workspace and remove it, but keep its files. Without an instance, nothing happens.
+
+        A backend in which an ended instance holds nothing but files only stops it.
         """
         ...
 
@@ -120,4 +151,8 @@ class Backend(Protocol):
 
         An exit may be missed; `list` then shows it. One iterator may be open at a time.
         """
+        ...
+
+    async def close(self) -> None:
+        """Close the connections of the backend. Instances keep running."""
         ...

@@ -71,6 +71,9 @@ class FakeBackend:
         self.stops.append(workspace_id)
         self._mark_exited(workspace_id, exit_code=None)
 
+    async def discard(self, workspace_id: WorkspaceId) -> None:
+        await self.stop(workspace_id)
+
     async def forget(self, workspace_id: WorkspaceId) -> None:
         self._instances.pop(workspace_id, None)
         self.credentials.pop(workspace_id, None)
@@ -139,6 +142,9 @@ class FakeBackend:
     async def watch_exits(self) -> AsyncGenerator[WorkspaceId, None]:
         while True:
             yield await self._exits.get()
+
+    async def close(self) -> None:
+        pass
 
     def end(self, workspace_id: WorkspaceId, *, exit_code: int = 1) -> None:
         """End the instance, as if its agent had exited."""

@@ -20,6 +20,9 @@ class NoneBackend:
     async def stop(self, workspace_id: WorkspaceId) -> None:
         """Do nothing, because no instance runs."""
 
+    async def discard(self, workspace_id: WorkspaceId) -> None:
+        pass
+
     async def forget(self, workspace_id: WorkspaceId) -> None:
         """Do nothing, because there are no files."""
 
@@ -58,6 +61,9 @@ class NoneBackend:
     async def watch_exits(self) -> AsyncGenerator[WorkspaceId, None]:
         await asyncio.get_running_loop().create_future()
         yield WorkspaceId("")
+
+    async def close(self) -> None:
+        pass
 
 
 def create_backend(_: BackendConfig) -> Backend:

@@ -108,6 +108,9 @@ class ProcessBackend:
             if not is_agent_killed or record.supervisor.is_running():
                 raise StopFailed
 
+    async def discard(self, workspace_id: WorkspaceId) -> None:
+        await self.stop(workspace_id)
+
     async def forget(self, workspace_id: WorkspaceId) -> None:
         with _translate_os_errors():
             await asyncio.to_thread(find_directory(self._root, workspace_id).delete)
@@ -169,6 +172,9 @@ class ProcessBackend:
         finally:
             watcher.close()
             self._exit_watcher = None
+
+    async def close(self) -> None:
+        pass
 
     async def _start(self, directory: WorkspaceDirectory, spec: Spec) -> Instance:
         present = await self.get(spec.workspace_id)

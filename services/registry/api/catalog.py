@@ -16,6 +16,11 @@ class CatalogServicer(rpc.CatalogServiceServicer):
         runtime = self._catalog.find_runtime(request.runtime)
         return _runtime_to(runtime, self._catalog.providers) if runtime else pb.GetRuntimeResponse()
 
+    async def ReadImages(self, request: pb.ReadImagesRequest, context: Context) -> pb.ReadImagesResponse:
+        runtimes = self._catalog.startable_runtimes()
+        images = [pb.RuntimeImage(runtime=runtime, image=self._catalog.image(runtime)) for runtime in runtimes]
+        return pb.ReadImagesResponse(images=images)
+
 
 def _runtime_to(runtime: Runtime, providers: tuple[Provider, ...]) -> pb.GetRuntimeResponse:
     return pb.GetRuntimeResponse(

@@ -1,7 +1,7 @@
 """The backend `docker`: each instance is a container, with volumes of its own, on one network."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -20,7 +20,17 @@ from services.provisioner.backends.docker.views import ContainerView
 from services.provisioner.backends.docker.volumes import VolumeStore
 from services.provisioner.docker_options import DockerOptions
 from services.provisioner.errors import BackendUnavailable, StartFailed, StopFailed
-from services.provisioner.model import FileEntry, FilePath, FileRoot, Instance, LogTail, Phase, Spec, WorkspaceId
+from services.provisioner.model import (
+    FileContent,
+    FileEntry,
+    FilePath,
+    FileRoot,
+    Instance,
+    LogTail,
+    Phase,
+    Spec,
+    WorkspaceId,
+)
 
 log = structlog.get_logger()
 
@@ -68,6 +78,17 @@ class DockerBackend:
                 log.info("removal of the container already in progress", workspace=workspace_id)
                 return
             log.warning("stop refused by the engine", workspace=workspace_id, error=str(error))
+            raise StopFailed from error
+
+    async def discard(self, workspace_id: WorkspaceId) -> None:
+        await self.stop(workspace_id)
+        view = await self._find(workspace_id)
+        try:
+            if view is not None:
+                await self._remove(view.id)
+            await self._volumes.remove_helper(workspace_id)
+        except (ObjectConflict, RequestRefused) as error:
+            log.warning("removal refused by the engine", workspace=workspace_id, error=str(error))
             raise StopFailed from error
 
     async def forget(self, workspace_id: WorkspaceId) -> None:
@@ -119,7 +140,9 @@ class DockerBackend:
     async def read_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> bytes:
         return await self._files.read(workspace_id, root, path)
 
-    async def write_files(self, workspace_id: WorkspaceId, root: FileRoot, files: Mapping[FilePath, str]) -> None:
+    async def write_files(
+        self, workspace_id: WorkspaceId, root: FileRoot, files: Mapping[FilePath, FileContent]
+    ) -> None:
         await self._files.write(workspace_id, root, files)
 
     async def delete_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> None:
@@ -130,9 +153,24 @@ class DockerBackend:
             async for workspace_id in ends:
                 yield workspace_id
 
+    async def close(self) -> None:
+        await self._engine.close()
+
     async def ensure_network(self) -> str:
         """Create the network unless it exists, and return this machine's address there."""
         return await ensure_network(self._engine, self._options.network)
+
+    @property
+    def default_image(self) -> str:
+        return self._options.image
+
+    async def pull_image(self, image: str) -> None:
+        await self._images.refresh(image)
+
+    async def find_running(self, images: Collection[str]) -> Mapping[WorkspaceId, str]:
+        running = [instance for instance in await self.list() if instance.phase is Phase.RUNNING]
+        views = await asyncio.gather(*(self._find(instance.workspace_id) for instance in running))
+        return {WorkspaceId(view.labels[names.WORKSPACE]): view.name for view in views if view and view.image in images}
 
     async def has_image(self, image: str) -> bool:
         """Whether the engine has an image, without pulling it."""

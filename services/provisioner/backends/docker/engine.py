@@ -102,6 +102,12 @@ class Engine:
         except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise BackendUnavailable from error
 
+    async def close(self) -> None:
+        """Close the connections, once no call is in progress any more, and end the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._client is not None:
+            await asyncio.to_thread(self._client.close)
+
     def _submit(self, work: Callable[[APIClient], T]) -> Future[T]:
         return self._threads.submit(self._run, work)
 

@@ -50,7 +50,7 @@ def _carry_out(request: dict[str, Any], volume: Path) -> dict[str, Any]:
         case "read":
             return {"content": base64.b64encode(file_tree.read(volume, path)).decode()}
         case "write":
-            file_tree.write(volume, {tuple(name): content for name, content in request["files"]})
+            file_tree.write(volume, {tuple(name): base64.b64decode(content) for name, content in request["files"]})
         case "delete":
             file_tree.delete(volume, path)
         case unknown:

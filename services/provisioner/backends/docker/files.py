@@ -30,8 +30,8 @@ from services.provisioner.errors import (
     InvalidPath,
     NoFiles,
 )
-from services.provisioner.file_rules import MAX_BYTES
-from services.provisioner.model import FileEntry, FilePath, FileRoot, WorkspaceId
+from services.provisioner.file_rules import MAX_BYTES, encode_content
+from services.provisioner.model import FileContent, FileEntry, FilePath, FileRoot, WorkspaceId
 
 PACKAGE_ROOT = Path(__file__).parents[4]
 
@@ -95,9 +95,10 @@ class VolumeFiles:
         answer = await self._run(workspace_id, root, {"operation": "read", "path": path})
         return base64.b64decode(answer["content"])
 
-    async def write(self, workspace_id: WorkspaceId, root: FileRoot, files: Mapping[FilePath, str]) -> None:
+    async def write(self, workspace_id: WorkspaceId, root: FileRoot, files: Mapping[FilePath, FileContent]) -> None:
         """Write files, as `Backend.write_files` says."""
-        await self._run(workspace_id, root, {"operation": "write", "files": list(files.items())})
+        encoded = [(path, base64.b64encode(encode_content(content)).decode()) for path, content in files.items()]
+        await self._run(workspace_id, root, {"operation": "write", "files": encoded})
 
     async def delete(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> None:
         """Delete a file, as `Backend.delete_file` says."""

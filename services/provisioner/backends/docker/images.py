@@ -79,6 +79,13 @@ class ImageStore:
             raise ImageMissing from None
         log.info("image pulled", image=image)
 
+    async def refresh(self, image: str) -> None:
+        """Pull an image also if the engine has it, unless the options forbid pulls; raises what `pull` raises."""
+        if self._options.pull is PullPolicy.NEVER:
+            log.warning("image not pulled", image=image, error="PROVISIONER_DOCKER_PULL is never")
+            raise ImageMissing
+        await self.pull(image)
+
     async def has(self, image: str) -> bool:
         """Whether the engine has the image."""
         try:

@@ -30,6 +30,9 @@ class ContainerView:
     state: str
     ip: str
     exit_code: int | None
+    name: str = ""
+    image: str = ""
+    """The image by the name with which the container was made; only an inspection tells it."""
 
     @property
     def is_running(self) -> bool:
@@ -46,6 +49,8 @@ def read_inspection(inspected: Mapping[str, Any], network: str) -> ContainerView
         state=status,
         ip=_read_ip(inspected, network),
         exit_code=state.get("ExitCode") if status in {"exited", "dead"} else None,
+        name=str(inspected.get("Name") or "").lstrip("/"),
+        image=str(inspected["Config"].get("Image") or ""),
     )
 
 
