@@ -91,8 +91,15 @@ def _hide_in_text(text: str, hidden: AbstractSet[str]) -> str | None:
     if ":" not in text:  # the name of an agent may be that of its host
         return None if text in hidden and is_ip_address(text) else text
     shown = text if _is_public(text, hidden) else _URL.sub(lambda found: _hide_url(found[0], hidden), text)
-    shown = _HOST_WITH_PORT.sub(lambda found: HIDDEN_ADDRESS if found[0].lower() in hidden else found[0], shown)
+    shown = _HOST_WITH_PORT.sub(lambda found: HIDDEN_ADDRESS if _is_inside(found[0], hidden) else found[0], shown)
     return None if shown.strip() == HIDDEN_ADDRESS else shown
+
+
+def _is_inside(authority: str, hidden: AbstractSet[str]) -> bool:
+    """Whether a host with a port is hidden, or an IP address that is not public."""
+    host = authority.rpartition(":")[0].strip("[]")
+    is_inside_address = is_ip_address(host) and find_ip_refusal(host, AddressRules()) is not None
+    return authority.lower() in hidden or is_inside_address
 
 
 def _hide_url(url: str, hidden: AbstractSet[str]) -> str:

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from molecule_a2a.dialects import MAX_VERSION_LENGTH, find_dialect
+from services.a2a_proxy.ambiguous_members import find_ambiguous_name, has_repeated_names
 from services.a2a_proxy.errors import LoopDetected, MalformedMessage
 from services.a2a_proxy.json_values import get_object
 from services.a2a_proxy.model import Envelope, JsonObject, Preferences
@@ -33,6 +34,9 @@ STORABLE_METHODS = frozenset({"message/send", "SendMessage"})
 MAX_MESSAGE_ID_LENGTH = 1000
 """Characters of the longest message id by which a message is recognised; it is stored as a digest."""
 
+MAX_SHOWN_NAME_LENGTH = 50
+"""Characters of a member's name that an error shows."""
+
 MAX_EXPIRY_SECONDS = 30 * 86_400
 """Longest time that a message may wait in the queue because its sender says so."""
 
@@ -50,10 +54,15 @@ VERSION_NOT_SUPPORTED = -32009
 def parse(body: bytes, *, version: str, entropy: bytes) -> Envelope:
     """Return the envelope of a JSON-RPC request; raises `MalformedMessage` for one that is not strict JSON.
 
-    A complete body stays byte for byte. Otherwise the JSON-RPC frame, the message id or the parts are added; missing
-    ids are made from the 32 bytes of `entropy`. `version` is the A2A-Version header.
+    A complete body stays byte for byte, unless an object in it has two members with the same name: the agent receives
+    the one that counts. Otherwise the JSON-RPC frame, the message id or the parts are added; missing ids are made from
+    the 32 bytes of `entropy`. `version` is the A2A-Version header.
     """
     request = _parse_request(body)
+    ambiguous = find_ambiguous_name(request)
+    if ambiguous is not None:
+        text = f"invalid request: the member {ambiguous[:MAX_SHOWN_NAME_LENGTH]!a} is spelled unlike A2A spells it"
+        raise _build_error(INVALID_REQUEST, text, request_id=request.get("id"))
     if version and version not in COMMON_VERSIONS and find_dialect(version) is None:
         text = f"A2A version {version[:MAX_VERSION_LENGTH]!r} is not supported"
         raise _build_error(VERSION_NOT_SUPPORTED, text, request_id=request.get("id"), data=_VERSION_ERROR_DETAILS)
@@ -61,6 +70,8 @@ def parse(body: bytes, *, version: str, entropy: bytes) -> Envelope:
     method = method if isinstance(method, str) else ""
     is_message = method in MESSAGE_METHODS
     completed = _complete_request(request, method, entropy, is_message=is_message)
+    if completed is None and has_repeated_names(body, request):
+        completed = request
     if not is_message:
         return Envelope(
             method=method,

@@ -82,6 +82,13 @@ def test_the_hosts_of_an_agent_are_hidden_though_they_are_public():
     assert hide_addresses("https://docs.agent.example/", hidden) == "https://docs.agent.example/"
 
 
+@pytest.mark.parametrize("address", ["10.9.9.9:1", "127.0.0.1:8080", "[fd00::1]:443", "169.254.169.254:80"])
+def test_an_inside_ip_address_with_a_port_is_hidden_without_a_scheme_too(address):
+    assert hide_addresses(f"call {address} now", NONE) == f"call {HIDDEN_ADDRESS} now"
+    assert hide_addresses({"description": address}, NONE) == {}
+    assert hide_addresses("call 8.8.8.8:53 at 12:30", NONE) == "call 8.8.8.8:53 at 12:30"
+
+
 def test_an_agent_may_have_the_name_of_its_host():
     hidden = list_hosts(iter(["http://ada:9000", "http://10.0.0.1"]))
 

@@ -83,13 +83,15 @@ def list_secrets(result: object) -> list[str]:
 
 
 def restore_result(result: object, known: Mapping[str, tuple[JsonObject, Dialect]], dialect: Dialect) -> object:
-    """Return a result in which the known secrets' configs are those of their callers, in the form of a dialect."""
+    """Return a result in which the known secrets' configs are those of their callers, in the form of a dialect.
+
+    Configs with other secrets have no address, because anyone who knows a secret may send notifications.
+    """
 
     def restore(config: JsonObject) -> JsonObject:
         for secret in _find_secrets(config):
-            if secret in known:
-                rest = {name: value for name, value in config.items() if name not in RELAYED_MEMBERS}
-                return {**rest, **convert_config(*known[secret], dialect)}
+            rest = {name: value for name, value in config.items() if name not in RELAYED_MEMBERS}
+            return {**rest, **(convert_config(*known[secret], dialect) if secret in known else {"url": ""})}
         return config
 
     return _walk_result(result, restore)

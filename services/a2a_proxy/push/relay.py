@@ -3,8 +3,8 @@
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TypeAlias
@@ -33,6 +33,7 @@ from services.a2a_proxy.push.model import CallerConfig, ConfigReference, PushTar
 from services.a2a_proxy.push.sealing import NONCE_BYTES, SECRET_BYTES, build_digest, derive_key, seal, unseal
 from services.a2a_proxy.push.store import PushStore, PushTransaction
 from services.a2a_proxy.sending import CALLER_HEADER, NOTIFICATIONS_HEADER, VERSION_HEADER, Outgoing
+from services.a2a_proxy.stream_tasks import TaskFinder
 from services.a2a_proxy.task_references import MESSAGE_OPERATIONS
 from services.chassis import strict_json
 from services.chassis.errors import Unavailable
@@ -101,15 +102,14 @@ class PushRelay:
         return await self._receive(replace(request, digests=tuple(target.digest for target in targets)), result)
 
     async def _receive(self, request: "_Request", result: Result) -> Result:
-        """Note what an answer says about targets, and return it as its caller reads it.
-
-        The task of a streamed answer is noted with its first notification.
-        """
+        """Note what an answer says about targets, and return it as its caller reads it."""
         if not isinstance(result, Answered):
             await self._delete([] if _may_have_arrived(result) else request.digests)
             return result
         if isinstance(result.answer, Stream):
-            return result
+            stream = result.answer
+            is_noted = request.digests and request.method.operation in MESSAGE_OPERATIONS
+            return Answered(replace(stream, chunks=self._note_stream(request, stream.chunks))) if is_noted else result
         if request.method.operation in MESSAGE_OPERATIONS:
             await self._note_task(request, result.answer)
             return result
@@ -126,6 +126,18 @@ class PushRelay:
         else:
             async with self._begin_after_answer() as tx:
                 await tx.name(request.target_id, request.digests, task_id=task_id, config_id=None)
+
+    async def _note_stream(
+        self, request: "_Request", chunks: AsyncGenerator[bytes, None]
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield a stream unchanged; the task of its message is stored before its caller learns of it."""
+        finder = TaskFinder()
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                if finder.is_searching and (task := finder.feed(chunk)) is not None:
+                    async with self._begin_after_answer() as tx:
+                        await tx.name(request.target_id, request.digests, task_id=task.id, config_id=None)
+                yield chunk
 
     async def _restore(self, request: "_Request", answer: Answer) -> Answer:
         """Return the answer to a request about configs with what their callers wrote."""
@@ -155,17 +167,23 @@ class PushRelay:
         found = configs.list_secrets(result)
         if not found:
             return answer
-        restored = configs.restore_result(result, await self._open(request.target_id, found), request.dialect)
+        restored = configs.restore_result(result, await self._open(request, found), request.dialect)
         return replace(answer, body=strict_json.dump({**response, "result": restored}))
 
-    async def _open(self, target_id: WorkspaceId, found: Sequence[str]) -> dict[str, tuple[JsonObject, Dialect]]:
-        """Return the configs of those secrets that belong to a workspace."""
+    async def _open(self, request: "_Request", found: Sequence[str]) -> dict[str, tuple[JsonObject, Dialect]]:
+        """Return the configs of those secrets that belong to the task of a request, which its caller may use.
+
+        An agent may answer with the addresses of other tasks. Those of other callers stay secret.
+        """
         async with self._store.begin() as tx:
             targets = await tx.find([build_digest(secret) for secret in found])
         return {
             secret: (strict_json.parse(unseal(target.sealed, derive_key(secret))), target.dialect)
             for secret in found
-            if (target := targets.get(build_digest(secret))) is not None and target.target_id == target_id
+            if (target := targets.get(build_digest(secret))) is not None
+            and target.target_id == request.target_id
+            and target.task_id is not None
+            and target.task_id == request.reference.task_id
         }
 
     async def _delete(self, digests: Sequence[bytes]) -> None:

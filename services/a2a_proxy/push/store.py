@@ -136,7 +136,11 @@ class PushTransaction:
             return None
         oldest = sa.select(*PUSH_NOTIFICATIONS.columns, (NOW - _N.created_at).label("age"))
         oldest = oldest.where(_N.digest == target.digest).order_by(_N.seq).limit(1)
-        row = (await self._connection.execute(oldest)).one()
+        row = (await self._connection.execute(oldest)).first()
+        if row is None:  # a target that is due without a notification must not hold up the others
+            nothing = sa.update(PUSH_TARGETS).where(_T.digest == target.digest).values(due_at=None, failures=0)
+            await self._connection.execute(nothing)
+            return await self.claim(busy=busy, lease=lease)
         return ClaimedNotification(
             seq=row.seq,
             target=_target_from_row(target),
@@ -148,19 +152,26 @@ class PushTransaction:
         )
 
     async def finish(self, claimed: ClaimedNotification) -> None:
-        """Delete a notification that is sent or given up; the next one of its target is due."""
+        """Delete a notification that is sent or given up; the next one of its target is due.
+
+        If another replica has done so after the lease, it has gone on, and nothing changes.
+        """
         digest = claimed.target.digest
         if await self.lock(digest) is None:
             return
-        await self._connection.execute(sa.delete(PUSH_NOTIFICATIONS).where(_N.seq == claimed.seq))
+        deleted = await self._connection.execute(sa.delete(PUSH_NOTIFICATIONS).where(_N.seq == claimed.seq))
+        if not deleted.rowcount:
+            return
         is_waiting = sa.exists().where(_N.digest == digest)
         values = {"failures": 0, "due_at": sa.case((is_waiting, NOW), else_=None)}
         await self._connection.execute(sa.update(PUSH_TARGETS).where(_T.digest == digest).values(values))
 
     async def postpone(self, claimed: ClaimedNotification, delay: timedelta) -> None:
-        """Count a failed attempt, and have the notification sent again after a delay."""
+        """Count a failed attempt, and have the notification sent again after a delay, if it is still to be sent."""
+        if await self.lock(claimed.target.digest) is None:
+            return
         values = {"failures": claimed.failures + 1, "due_at": NOW + delay}
-        own = _T.digest == claimed.target.digest
+        own = sa.and_(_T.digest == claimed.target.digest, sa.exists().where(_N.seq == claimed.seq))
         await self._connection.execute(sa.update(PUSH_TARGETS).where(own).values(values))
 
 

@@ -10,6 +10,7 @@ import structlog
 
 from services.a2a_proxy.answered_tasks import AnsweredTask
 from services.a2a_proxy.model import StreamBroken, StreamInterrupted
+from services.a2a_proxy.stream_tasks import TaskFinder
 from services.a2a_proxy.streams import frames
 from services.a2a_proxy.streams.caller_buffer import CallerBuffer
 from services.a2a_proxy.streams.event_ids import render_event_id
@@ -18,7 +19,6 @@ from services.a2a_proxy.streams.model import Ending, EventWrite, NewRecording, R
 from services.a2a_proxy.streams.task_events import TaskProgress
 from services.a2a_proxy.streams.watching import StreamWatch
 from services.a2a_proxy.streams.writer import EVENT_BYTES, StreamWriter
-from services.a2a_proxy.tasks.stream_tasks import TaskFinder
 
 log = structlog.get_logger()
 

@@ -8,7 +8,6 @@
 | `views`         | shows a queued message as a task                                               | pure |
 | `events`        | the events of a stream about a queued message                                  | pure |
 | `lists`         | reads what a list of tasks asks for, and filters the lists of agents           | pure |
-| `stream_tasks`  | finds the task in the first events of a streamed answer                        | pure |
 | `tables`        | the table of the register                                                      |      |
 | `store`         | transactions on the register, and queries on queued messages as tasks          |      |
 | `access`        | finds out whose tasks a caller may see                                         |      |

@@ -10,13 +10,13 @@ from molecule_a2a.model import Operation
 from services.a2a_proxy.answered_tasks import AnsweredTask, find_task
 from services.a2a_proxy.json_values import get_object
 from services.a2a_proxy.model import Answer, Envelope, IncomingMessage, Stream, StreamInterrupted
+from services.a2a_proxy.stream_tasks import TaskFinder
 from services.a2a_proxy.task_references import MESSAGE_OPERATIONS
 from services.a2a_proxy.tasks import lists, rules
 from services.a2a_proxy.tasks.access import TaskAccess, get_owner
 from services.a2a_proxy.tasks.model import NewTask
 from services.a2a_proxy.tasks.register import TaskRegister
 from services.a2a_proxy.tasks.responses import answer_error
-from services.a2a_proxy.tasks.stream_tasks import TaskFinder
 from services.chassis import strict_json
 from services.chassis.large_bodies import run_by_size
 

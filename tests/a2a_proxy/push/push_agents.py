@@ -31,6 +31,8 @@ class LegacyPushAgent(EchoAgent):
 
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
     started: int = 0
+    shown_task: str = ""
+    """The task whose config it shows, whatever it is asked for; empty for the right one."""
     refuses: bool = False
     """Answers every config as an agent without push notifications does."""
 
@@ -85,7 +87,7 @@ class LegacyPushAgent(EchoAgent):
             return response.status
 
     def _show(self, task_id: str) -> dict[str, Any]:
-        return {"taskId": task_id, "pushNotificationConfig": self.configs[task_id]}
+        return {"taskId": task_id, "pushNotificationConfig": self.configs[self.shown_task or task_id]}
 
 
 @asynccontextmanager

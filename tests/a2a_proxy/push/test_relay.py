@@ -92,6 +92,20 @@ async def test_callers_see_their_own_configs_in_the_form_of_their_version(plane,
     assert plane.url in agent.configs[task_id]["url"]
 
 
+async def test_the_config_of_another_caller_is_not_shown_whatever_the_agent_answers(plane, agent, receiver):
+    theirs = await start(Caller(plane.gateway, ADMIN), receiver, **CREDENTIALS)
+    mine = await start(plane.caller, receiver)
+    agent.shown_task = theirs
+
+    read = await plane.caller.call("tasks/pushNotificationConfig/get", id=mine)
+    listed = await plane.caller.call("ListTaskPushNotificationConfigs", taskId=mine)
+
+    assert read["result"]["pushNotificationConfig"] == {"url": ""}
+    assert [config["url"] for config in listed["result"]["configs"]] == [""]
+    for secret in ("the token", "the credentials", receiver.url, agent.configs[theirs]["url"]):
+        assert secret not in json.dumps([read, listed])
+
+
 async def test_a_config_that_is_deleted_or_replaced_receives_nothing_any_more(plane, agent, receiver):
     task_id = await start(plane.caller, receiver)
     first = agent.configs[task_id]["url"]
@@ -131,7 +145,7 @@ async def test_an_agent_of_the_official_sdk_notifies_receivers_of_both_versions(
         assert artifact["parts"] == [{"kind": "text", "text": "hi"}]
 
 
-async def test_the_first_notification_names_the_task_of_a_streamed_message(plane, receiver):
+async def test_a_caller_reads_the_config_of_a_streamed_message_and_is_notified(plane, receiver):
     async with serve_sdk_agent() as url:
         offer(plane, url, "1.0")
         message = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "hello"}]}
@@ -141,9 +155,11 @@ async def test_the_first_notification_names_the_task_of_a_streamed_message(plane
         call_id = await plane.caller.open(json.dumps(body).encode())
         assert (await plane.gateway.next(call_id)).head.status == 200
         events = await EventStream(plane.gateway, call_id).read()
+        read = await plane.caller.call("ListTaskPushNotificationConfigs", taskId=events[0]["task"]["id"])
 
         await eventually(lambda: receiver.received and is_completed(receiver.received[-1]))
 
+    assert [config["url"] for config in read["result"]["configs"]] == [receiver.url]
     assert {find_task_id(body) for body in receiver.received} == {events[0]["task"]["id"]}
 
 

@@ -205,3 +205,38 @@ async def test_a_purged_workspace_leaves_no_targets(store, engine, purged):
     await PushRetention(store, age=timedelta(days=7)).purge(purged)
 
     assert await count(engine) == 1
+
+
+async def test_an_outcome_that_comes_after_the_lease_changes_nothing_and_holds_up_no_other_target(store, engine):
+    late, other = await add(store), await add(store, task_id="u")
+    await receive(store).receive(late, body())
+    first = await claim(store, lease=timedelta())
+    second = await claim(store)
+    async with store.begin() as tx:
+        await tx.finish(second)
+    await receive(store).receive(late, body("completed"))
+    third = await claim(store)
+    assert third.seq != first.seq
+
+    async with store.begin() as tx:
+        await tx.finish(first)
+        await tx.postpone(first, timedelta())
+    assert await claim(store) is None
+    async with store.begin() as tx:
+        await tx.finish(third)
+        await tx.postpone(first, timedelta())
+    await receive(store).receive(other, body(task_id="u"))
+
+    assert (await claim(store)).target.task_id == "u"
+    assert await claim(store) is None
+
+
+async def test_a_target_that_is_due_without_a_notification_holds_up_no_other(store, engine):
+    await add(store)
+    async with engine.begin() as connection:
+        await connection.execute(sa.update(PUSH_TARGETS).values(due_at=sa.func.now()))
+    other = await add(store, task_id="u")
+    await receive(store).receive(other, body(task_id="u"))
+
+    assert (await claim(store)).target.task_id == "u"
+    assert await claim(store) is None

@@ -266,3 +266,25 @@ async def test_the_tasks_of_a_purged_workspace_are_erased(proxy, agent, one):
 async def count_tasks(proxy) -> int:
     (row,) = await execute(proxy.queue, sa.select(sa.func.count()).select_from(TASKS))
     return row[0]
+
+
+@pytest.mark.parametrize("name", ["ID", "Id", "TaskId"])
+async def test_no_other_spelling_of_a_member_leads_to_the_task_of_another(agent, one, two, name):
+    theirs, mine = await one.start_task(), await two.start_task()
+
+    refused = (await two.request("tasks/get", id=mine, **{name: theirs})).refused
+
+    assert refused.reason == "MALFORMED_MESSAGE"
+    assert decode_details(refused)["error"]["code"] == -32600
+    assert "tasks/get" not in agent.methods
+
+
+async def test_the_agent_receives_only_that_one_of_two_ids_which_the_plane_has_judged(agent, one, two):
+    theirs, mine = await one.start_task(), await two.start_task()
+
+    for first, second in ((theirs, mine), (mine, theirs)):
+        body = '{{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{{"id":"{}","id":"{}"}}}}'
+        await two.send(body.format(first, second).encode())
+
+    asked = [sent for sent in agent.bodies if b"tasks/get" in sent]
+    assert asked == [b'{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"id":"%b"}}' % mine.encode()]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.a2a_proxy.answered_tasks import AnsweredTask
-from services.a2a_proxy.tasks.stream_tasks import MAX_SEARCHED_BYTES, TaskFinder
+from services.a2a_proxy.stream_tasks import MAX_SEARCHED_BYTES, TaskFinder
 
 TASK = AnsweredTask("t", "c", "working", is_whole=True)
 
