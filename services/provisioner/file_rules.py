@@ -1,6 +1,7 @@
 """Decides which paths of a workspace callers may name, and how much they may write (docs/spec/rest.md, 6.12)."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from services.provisioner.errors import FileTooLarge, InvalidDepth, InvalidPath, InvalidRoot, TooManyFiles
 from services.provisioner.model import FileContent, FileEntry, FilePath, FileRoot
@@ -21,6 +22,9 @@ MAX_ENTRIES = 2000
 
 PLANE_FILE_PREFIXES = (".auth_token", ".platform_inbound_secret", ".molecule-kit", ".molecule-half")
 """Names of the files that the plane writes for itself, and of their unfinished copies, begin with these."""
+
+C = TypeVar("C", str, bytes)
+"""The content of a file as it is given: a text or bytes."""
 
 
 def parse_root(text: str) -> FileRoot:
@@ -58,11 +62,11 @@ def check_depth(depth: int) -> int:
     return depth
 
 
-def check_files(files: Mapping[str, str]) -> dict[FilePath, str]:
+def check_files(files: Mapping[str, C]) -> dict[FilePath, C]:
     """Return the files by the names of their paths; raises `TooManyFiles`, `FileTooLarge` or `InvalidPath`."""
     if len(files) > MAX_FILES:
         raise TooManyFiles(len(files), MAX_FILES)
-    if sum(len(content.encode()) for content in files.values()) > MAX_BYTES:
+    if sum(len(encode_content(content)) for content in files.values()) > MAX_BYTES:
         raise FileTooLarge(MAX_BYTES)
     return {parse_path(path): content for path, content in files.items()}
 
