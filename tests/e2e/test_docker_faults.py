@@ -4,7 +4,6 @@ After each fault the workspace reaches the wanted state within `BOUND` seconds, 
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,8 +35,6 @@ MISSING_IMAGE = "molecule-test-missing:1"
 
 AGENT = Path(__file__).parent / "faulty_agent.py"
 
-VOLUME_BYTES = 64 * 1024 * 1024
-
 ENGINE_RESTART_CROWD = 10
 """Workspaces that run when the engine is killed."""
 
@@ -45,7 +42,7 @@ ENGINE_RESTART_CROWD = 10
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def daemon() -> AsyncIterator[DockerDaemon]:
     image = build_base_image()
-    with prepare_daemon(volume_bytes=VOLUME_BYTES) as daemon:
+    with prepare_daemon() as daemon:
         await daemon.start()
         try:
             daemon.load_image(image)
@@ -315,25 +312,6 @@ async def test_missing_image_is_named_and_a_restart_uses_it_once_it_is_there(pla
     repository, _, tag = MISSING_IMAGE.partition(":")
     engine.tag(build_base_image(), repository, tag)
     await plane.http.post(f"/workspaces/{created}/restart", headers=plane.admin)
-    await wait_for_status(plane, created, "online")
-    await remove(plane, engine, created)
-
-
-def fill(file: Path) -> None:
-    """Write until the file system is full."""
-    with contextlib.suppress(OSError), file.open("wb", buffering=0) as opened:
-        while True:
-            opened.write(bytes(4096))
-
-
-async def test_full_volumes_delay_a_start_until_there_is_room(plane, engine, daemon, workspace_id):
-    filling = daemon.volumes / "filling"
-    fill(filling)
-    created = await create_from(plane, "none")
-
-    await wait_for_explanation(plane, created, "waiting_to_retry", "backend_unavailable")
-    assert (await get_workspace(plane, workspace_id))["status"] == "online"
-    filling.unlink()
     await wait_for_status(plane, created, "online")
     await remove(plane, engine, created)
 
