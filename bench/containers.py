@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
+from uuid import uuid4
 
 import httpx
 
@@ -63,7 +64,7 @@ async def _measure_run(image: str) -> float:
     """Return the seconds from `docker run` until the port of the agent answers."""
     name = f"molecule-bench-{token_hex(4)}"
     variables = {
-        "WORKSPACE_ID": name,
+        "WORKSPACE_ID": str(uuid4()),
         "PLATFORM_URL": "http://127.0.0.1:9",
         "HOST": name,
         "PORT": "8000",

@@ -1,4 +1,4 @@
-"""A Docker Engine of the test's own, which the test may kill, restart and fill without disturbing any other."""
+"""A Docker Engine of the test's own, which the test may kill, restart without disturbing any other."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from tests.waiting import eventually
 ADDRESS_POOL = "base=10.213.0.0/16,size=24"
 """Where its networks are: no other engine of the machine uses these addresses."""
 
-NEEDED_PROGRAMS = ("dockerd", "ip", "mount", "setpriv")
+NEEDED_PROGRAMS = ("dockerd", "ip", "setpriv")
 
 BRIDGE_ADDRESS = "10.213.255.1/24"
 """The address of its default bridge, which no test uses."""
@@ -29,11 +29,10 @@ START_LIMIT = 60.0
 
 
 class DockerDaemon:
-    """An engine with a directory, a socket and a containerd of its own, and with volumes on a small file system."""
+    """An engine with a directory, a socket and a containerd of its own."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.volumes = directory / "data" / "volumes"
         self.socket = directory / "engine.sock"
         self.bridge = f"dockerd{os.getpid()}"
         self.host = f"unix://{self.socket}"
@@ -91,16 +90,13 @@ class DockerDaemon:
 
 
 @contextmanager
-def prepare_daemon(*, volume_bytes: int) -> Iterator[DockerDaemon]:
+def prepare_daemon() -> Iterator[DockerDaemon]:
     """Yield an engine that is not started yet; skip the test where none of its own can run."""
     if os.geteuid() != 0 or not all(map(shutil.which, NEEDED_PROGRAMS)):
         if docker_engine.REQUIRED:
             pytest.fail("MOLECULE_REQUIRE_DOCKER=1, and no engine of the test's own can run: be root, install dockerd")
         pytest.skip(f"an engine of the test's own needs root and {', '.join(NEEDED_PROGRAMS)}")
     daemon = DockerDaemon(Path(mkdtemp(prefix="dockerd-")))  # short, because of the limit of a socket's path
-    daemon.volumes.mkdir(parents=True)
-    mount = ("mount", "-t", "tmpfs", "-o", f"size={volume_bytes}", "tmpfs", str(daemon.volumes))
-    subprocess.run(mount, check=True)
     # With the bridge `none` an engine deletes docker0, which belongs to the engine of the machine.
     subprocess.run(("ip", "link", "add", daemon.bridge, "type", "bridge"), check=True)
     subprocess.run(("ip", "address", "add", BRIDGE_ADDRESS, "dev", daemon.bridge), check=True)
@@ -109,5 +105,4 @@ def prepare_daemon(*, volume_bytes: int) -> Iterator[DockerDaemon]:
         yield daemon
     finally:
         subprocess.run(("ip", "link", "delete", daemon.bridge), check=False)
-        subprocess.run(("umount", "--lazy", str(daemon.volumes)), check=False)
         shutil.rmtree(daemon.directory, ignore_errors=True)

@@ -4,7 +4,6 @@ After each fault the workspace reaches the wanted state within `BOUND` seconds, 
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,8 +35,6 @@ MISSING_IMAGE = "molecule-test-missing:1"
 
 AGENT = Path(__file__).parent / "faulty_agent.py"
 
-VOLUME_BYTES = 64 * 1024 * 1024
-
 ENGINE_RESTART_CROWD = 10
 """Workspaces that run when the engine is killed."""
 
@@ -45,7 +42,7 @@ ENGINE_RESTART_CROWD = 10
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def daemon() -> AsyncIterator[DockerDaemon]:
     image = build_base_image()
-    with prepare_daemon(volume_bytes=VOLUME_BYTES) as daemon:
+    with prepare_daemon() as daemon:
         await daemon.start()
         try:
             daemon.load_image(image)
@@ -319,25 +316,6 @@ async def test_missing_image_is_named_and_a_restart_uses_it_once_it_is_there(pla
     await remove(plane, engine, created)
 
 
-def fill(file: Path) -> None:
-    """Write until the file system is full."""
-    with contextlib.suppress(OSError), file.open("wb", buffering=0) as opened:
-        while True:
-            opened.write(bytes(4096))
-
-
-async def test_full_volumes_delay_a_start_until_there_is_room(plane, engine, daemon, workspace_id):
-    filling = daemon.volumes / "filling"
-    fill(filling)
-    created = await create_from(plane, "none")
-
-    await wait_for_explanation(plane, created, "waiting_to_retry", "backend_unavailable")
-    assert (await get_workspace(plane, workspace_id))["status"] == "online"
-    filling.unlink()
-    await wait_for_status(plane, created, "online")
-    await remove(plane, engine, created)
-
-
 async def test_slow_engine_delays_a_start_and_ends_nothing(plane, engine, proxy, workspace_id):
     proxy.stall()
     try:
@@ -360,12 +338,10 @@ async def test_two_provisioners_start_one_container_and_the_second_goes_on_alone
     for each in created:
         await wait_for_status(plane, each, "online")
     before = [list_containers(engine, each) for each in created]
-    await plane.stop("provisioner")
+    plane.kill("provisioner")
     alone = await create_from(plane, "none")
     await wait_for_status(plane, alone, "online")
 
-    plane.start("provisioner")
-    await plane.stop("provisioner-2")
     assert before == [["running"]] * 3
     assert [count_starts(engine, each) for each in (*created, alone)] == [1] * 4
     await remove(plane, engine, *created, alone)
