@@ -16,10 +16,9 @@ from services.provisioner.backends.docker import names
 from services.provisioner.backends.docker.backend import DockerBackend
 from services.provisioner.backends.docker.container import USER_ID
 from services.provisioner.docker_options import DockerOptions, PullPolicy
-from services.provisioner.errors import BackendUnavailable, FileMissing, ImageMissing, InvalidPath, StartFailed
-from services.provisioner.model import Credentials, FileRoot, Phase, Spec, WorkspaceId
+from services.provisioner.errors import BackendUnavailable, ImageMissing, StartFailed
+from services.provisioner.model import Credentials, Phase, Spec, WorkspaceId
 from tests.docker_images import build_sleeping_image
-from tests.provisioner.backend_files_suite import BackendFilesSuite
 from tests.provisioner.backend_suite import BackendSuite, build_test_spec
 from tests.provisioner.engine_proxy import Fault, engine_proxy
 
@@ -86,29 +85,6 @@ class TestDockerBackend(BackendSuite):
 
     async def end(self, backend: DockerBackend, workspace_id: WorkspaceId) -> None:
         subprocess.run(("docker", "kill", names.name_container(workspace_id)), check=True, capture_output=True)
-
-
-class TestFilesOfContainers(BackendFilesSuite):
-    async def test_links_lead_nowhere(self, backend, spec):
-        await backend.start(spec)
-        execute(spec.workspace_id, "sh", "-c", "ln -s /etc /workspace/d; ln -s /etc/passwd /workspace/f")
-
-        for path in (("d", "passwd"), ("f",)):
-            with pytest.raises(FileMissing):
-                await backend.read_file(spec.workspace_id, FileRoot.WORKSPACE, path)
-        with pytest.raises(InvalidPath):
-            await backend.write_files(spec.workspace_id, FileRoot.WORKSPACE, {("d", "one"): "1"})
-        await backend.write_files(spec.workspace_id, FileRoot.WORKSPACE, {("f",): "mine"})
-        assert execute(spec.workspace_id, "stat", "-c", "%F %u", "/workspace/f") == f"regular file {USER_ID}\n"
-
-    async def test_files_are_reached_without_a_container(self, backend, spec):
-        await backend.start(spec)
-        await backend.write_files(spec.workspace_id, FileRoot.HOME, {("a", "one"): "1"})
-        await backend.discard(spec.workspace_id)
-
-        assert await backend.read_file(spec.workspace_id, FileRoot.HOME, ("a", "one")) == b"1"
-        await backend.delete_file(spec.workspace_id, FileRoot.HOME, ("a", "one"))
-        assert [one.path for one in await backend.list_files(spec.workspace_id, FileRoot.HOME, (), 5)] == ["a"]
 
 
 def inspect(engine: docker.APIClient, workspace_id: WorkspaceId) -> dict[str, Any]:

@@ -10,7 +10,6 @@
 | `archives`     | tar archives of files for volumes                                                    | pure |
 | `engine`       | calls of the Docker Engine, in threads with time limits, and their errors            |      |
 | `volumes`      | the volumes of a workspace and the files in them                                     |      |
-| `files`        | reads and writes files for callers                                                   |      |
 | `images`       | finds the image, and pulls it if it is missing                                       |      |
 | `network`      | the network of the containers                                                        |      |
 | `logs`         | the end of a container's output                                                      |      |

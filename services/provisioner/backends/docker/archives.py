@@ -35,18 +35,6 @@ def pack_files(files: Iterable[File], *, user_id: int) -> bytes:
     return buffer.getvalue()
 
 
-def pack_plain_files(files: Iterable[File], *, user_id: int) -> bytes:
-    """Return an archive of files that only one user can read, without their directories, which exist."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for file in files:
-            content = file.text.encode()
-            entry = _build_entry(file.path, PRIVATE_FILE, user_id=user_id)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
-
-
 def pack_directories(paths: Iterable[str], *, user_id: int) -> bytes:
     """Return an archive of directories that only one user can enter."""
     buffer = io.BytesIO()

@@ -1,8 +1,8 @@
 """The backend `docker`: each instance is a container, with volumes of its own, on one network."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import structlog
@@ -11,7 +11,6 @@ from services.provisioner.backends.base import BackendConfig
 from services.provisioner.backends.docker import container, logs, names, views
 from services.provisioner.backends.docker.engine import Engine, ObjectConflict, ObjectNotFound, RequestRefused
 from services.provisioner.backends.docker.exits import ExitStream
-from services.provisioner.backends.docker.files import FileStore
 from services.provisioner.backends.docker.images import ImageStore
 from services.provisioner.backends.docker.installation import load_installation_id
 from services.provisioner.backends.docker.network import ensure_network
@@ -19,8 +18,8 @@ from services.provisioner.backends.docker.refusals import is_removal_in_progress
 from services.provisioner.backends.docker.views import ContainerView
 from services.provisioner.backends.docker.volumes import VolumeStore
 from services.provisioner.docker_options import DockerOptions
-from services.provisioner.errors import BackendUnavailable, NoFiles, StartFailed, StopFailed
-from services.provisioner.model import FileEntry, FilePath, FileRoot, Instance, LogTail, Phase, Spec, WorkspaceId
+from services.provisioner.errors import BackendUnavailable, StartFailed, StopFailed
+from services.provisioner.model import Instance, LogTail, Phase, Spec, WorkspaceId
 
 log = structlog.get_logger()
 
@@ -37,7 +36,6 @@ class DockerBackend:
         self._engine = Engine(options)
         self._images = ImageStore(self._engine, options)
         self._volumes = VolumeStore(self._engine, installation_id)
-        self._files = FileStore(self._engine, installation_id, image=options.image)
 
     async def start(self, spec: Spec) -> Instance:
         try:
@@ -123,33 +121,6 @@ class DockerBackend:
         async with aclosing(ExitStream(self._engine, self._installation_id).follow()) as ends:
             async for workspace_id in ends:
                 yield workspace_id
-
-    async def list_files(
-        self, workspace_id: WorkspaceId, root: FileRoot, directory: FilePath, depth: int
-    ) -> Sequence[FileEntry]:
-        async with self._reach_files(workspace_id) as container_id:
-            return await self._files.list(container_id, root, directory, depth)
-
-    async def read_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> bytes:
-        async with self._reach_files(workspace_id) as container_id:
-            return await self._files.read(container_id, root, path)
-
-    async def write_files(self, workspace_id: WorkspaceId, root: FileRoot, files: Mapping[FilePath, str]) -> None:
-        async with self._reach_files(workspace_id) as container_id:
-            await self._files.write(workspace_id, container_id, root, files)
-
-    async def delete_file(self, workspace_id: WorkspaceId, root: FileRoot, path: FilePath) -> None:
-        async with self._reach_files(workspace_id) as container_id:
-            await self._files.delete(workspace_id, container_id, root, path)
-
-    @asynccontextmanager
-    async def _reach_files(self, workspace_id: WorkspaceId) -> AsyncIterator[str]:
-        """Yield a container with the volumes of the workspace; raises `NoFiles` if it has none."""
-        view = await self._find(workspace_id)
-        if view is None and not await self._volumes.exist(workspace_id):
-            raise NoFiles
-        async with self._files.open_volumes(workspace_id, view.id if view else None) as container_id:
-            yield container_id
 
     async def close(self) -> None:
         await self._engine.close()

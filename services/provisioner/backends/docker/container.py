@@ -1,13 +1,12 @@
 """Builds the configuration of a workspace's container from its spec."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from services.provisioner.backends.docker import names
 from services.provisioner.backends.docker.tiers import choose_tier
 from services.provisioner.docker_options import DockerOptions
-from services.provisioner.model import Spec, WorkspaceId
+from services.provisioner.model import Spec
 
 USER_ID = 10001
 """The user and the group of every agent: the plane writes credentials for it, whatever the image says."""
@@ -64,35 +63,14 @@ def build_helper(spec: Spec, *, installation_id: str, image: str) -> dict[str, A
     return {
         "Image": image,
         "Labels": names.build_labels(installation_id, spec.workspace_id),
-        "HostConfig": {"Mounts": _build_mounts(spec.workspace_id), "NetworkMode": "none"},
-    }
-
-
-def build_file_helper(
-    workspace_id: WorkspaceId, command: Sequence[str], *, installation_id: str, image: str
-) -> dict[str, Any]:
-    """Return the body of the request for a container that has the volumes of a workspace and can do nothing else."""
-    return {
-        "Image": image,
-        "Entrypoint": list(command) or ["true"],
-        "Cmd": [],
-        "User": f"{USER_ID}:{USER_ID}",
-        "Labels": names.build_labels(installation_id, workspace_id),
-        "HostConfig": {
-            "Mounts": _build_mounts(workspace_id),
-            "NetworkMode": "none",
-            "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges"],
-            "ReadonlyRootfs": True,
-            "Memory": 64 * 1024**2,
-        },
+        "HostConfig": {"Mounts": _build_mounts(spec), "NetworkMode": "none"},
     }
 
 
 def _build_host_config(spec: Spec, options: DockerOptions) -> dict[str, Any]:
     tier = choose_tier(spec.tier, options.tier_limits, allows_privileged=options.allows_privileged)
     host_config: dict[str, Any] = {
-        "Mounts": _build_mounts(spec.workspace_id),
+        "Mounts": _build_mounts(spec),
         "NetworkMode": options.network,
         "Memory": tier.memory_bytes,
         "MemorySwap": tier.memory_bytes,
@@ -112,7 +90,8 @@ def _build_host_config(spec: Spec, options: DockerOptions) -> dict[str, Any]:
     return host_config | {"CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"]}
 
 
-def _build_mounts(workspace_id: WorkspaceId) -> list[dict[str, str]]:
+def _build_mounts(spec: Spec) -> list[dict[str, str]]:
     return [
-        {"Type": "volume", "Source": volume.name, "Target": volume.path} for volume in names.list_volumes(workspace_id)
+        {"Type": "volume", "Source": volume.name, "Target": volume.path}
+        for volume in names.list_volumes(spec.workspace_id)
     ]

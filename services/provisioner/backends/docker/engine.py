@@ -5,9 +5,6 @@ says nothing about any container.
 """
 
 import asyncio
-import json
-import tarfile
-from base64 import b64decode
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
@@ -94,19 +91,6 @@ class Engine:
         """
         return await self.call(partial(_read_archive_start, container_id=container_id, path=path, limit=limit))
 
-    async def stat_path(self, container_id: str, path: str) -> int:
-        """Return the mode of a path in a container, in Go's bits; the last name is not followed if it is a link.
-
-        Raises `ObjectNotFound` without the path.
-        """
-        return await self.call(partial(_stat_path, container_id=container_id, path=path))
-
-    async def walk_archive(
-        self, container_id: str, path: str, visit: Callable[[tarfile.TarFile, tarfile.TarInfo], bool]
-    ) -> None:
-        """Give each entry of the archive of a path to `visit`, until it returns false; it runs in a thread."""
-        await self.call(partial(_walk_archive, container_id=container_id, path=path, visit=visit))
-
     def open_client(self) -> APIClient:
         """Return a client of its own, for a stream that outlives calls. Blocks; raises `BackendUnavailable`."""
         try:
@@ -179,33 +163,6 @@ def _read_archive_start(client: APIClient, container_id: str, path: str, limit: 
             if len(start) >= limit:
                 break
     return start[:limit]
-
-
-def _stat_path(client: APIClient, container_id: str, path: str) -> int:
-    url = f"{client.base_url}/v{client.api_version}/containers/{container_id}/archive"
-    with client.head(url, params={"path": path}, timeout=client.timeout) as response:
-        try:
-            response.raise_for_status()
-        except requests.HTTPError as error:
-            create_api_error_from_http_exception(error)
-        return int(json.loads(b64decode(response.headers["X-Docker-Container-Path-Stat"]))["mode"])
-
-
-def _walk_archive(
-    client: APIClient, container_id: str, path: str, visit: Callable[[tarfile.TarFile, tarfile.TarInfo], bool]
-) -> None:
-    url = f"{client.base_url}/v{client.api_version}/containers/{container_id}/archive"
-    # The raw stream is read, which nothing decompresses.
-    plain = {"Accept-Encoding": "identity"}
-    with client.get(url, params={"path": path}, headers=plain, stream=True, timeout=client.timeout) as response:
-        try:
-            response.raise_for_status()
-        except requests.HTTPError as error:
-            create_api_error_from_http_exception(error)
-        with tarfile.open(fileobj=response.raw, mode="r|") as archive:
-            for entry in archive:
-                if not visit(archive, entry):
-                    return
 
 
 def _translate(error: APIError) -> Exception:
