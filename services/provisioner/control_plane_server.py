@@ -237,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     host, _, port = given.listen.rpartition(":")
     token = given.token_file.read_text(encoding="utf-8").strip()
-    if not port.isdigit():
+    if not (port.isascii() and port.isdigit()):
         parser.error("--listen must be ADDRESS:PORT")
     if len(token) < MIN_TOKEN_LENGTH:
         parser.error(f"the token must have at least {MIN_TOKEN_LENGTH} characters")

@@ -36,6 +36,14 @@ def test_runtime_with_a_command_needs_no_adapter():
     spec.require_adapter(replace(DESIRED, adapter_module="", command=("agent",)))
 
 
+@pytest.mark.covers("PROV-15")
+def test_runtime_with_an_image_needs_no_adapter_and_runs_it():
+    desired = replace(DESIRED, adapter_module="")
+    spec.require_adapter(desired, image="agents/one:7")
+
+    assert spec.build_spec(desired, CREDENTIALS, environment=(), image="agents/one:7").image == "agents/one:7"
+
+
 def test_runtime_with_an_adapter_is_accepted():
     spec.require_adapter(DESIRED)
 

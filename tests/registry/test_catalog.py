@@ -96,3 +96,13 @@ def test_an_invalid_catalogue_stops_the_service_with_one_line(tmp_path, text, co
 
     assert complaint in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.covers("PROV-15")
+def test_runtime_with_an_image_can_be_started(tmp_path):
+    known = read(tmp_path, "runtimes:\n  - {name: own, image: 'ghcr.io/agents/own:7'}\n  - {name: bare}\n")
+
+    assert (known.image("own"), known.image("bare"), known.image("cobol")) == ("ghcr.io/agents/own:7", "", "")
+    assert known.startable_runtimes() == ("own",)
+    with pytest.raises(InvalidSettings, match="image"):
+        read(tmp_path, "runtimes:\n  - {name: own, image: '--privileged'}\n")

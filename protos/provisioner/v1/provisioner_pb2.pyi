@@ -59,6 +59,8 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The instance did not end after it was asked to."""
     ERROR_REASON_BACKEND_UNAVAILABLE: _ErrorReason.ValueType  # 5
     """The backend cannot be reached now. Retry."""
+    ERROR_REASON_IMAGE_MISSING: _ErrorReason.ValueType  # 6
+    """The image of the instance is not on the engine, and cannot be pulled."""
     ERROR_REASON_MISSING_ENVIRONMENT: _ErrorReason.ValueType  # 20
     """Variables that the runtime requires are not set; metadata: missing."""
     ERROR_REASON_GLOBAL_SECRET_UNREADABLE: _ErrorReason.ValueType  # 21
@@ -136,6 +138,8 @@ ERROR_REASON_STOP_FAILED: ErrorReason.ValueType  # 4
 """The instance did not end after it was asked to."""
 ERROR_REASON_BACKEND_UNAVAILABLE: ErrorReason.ValueType  # 5
 """The backend cannot be reached now. Retry."""
+ERROR_REASON_IMAGE_MISSING: ErrorReason.ValueType  # 6
+"""The image of the instance is not on the engine, and cannot be pulled."""
 ERROR_REASON_MISSING_ENVIRONMENT: ErrorReason.ValueType  # 20
 """Variables that the runtime requires are not set; metadata: missing."""
 ERROR_REASON_GLOBAL_SECRET_UNREADABLE: ErrorReason.ValueType  # 21

@@ -15,7 +15,7 @@ RUNNING_STATES = frozenset({"running", "paused", "restarting"})
 STARTED_STATES = RUNNING_STATES | {"exited", "dead", "removing"}
 """States of a container whose agent was started; one that was only created is an interrupted start."""
 
-EXIT_STATUS = re.compile(r"Exited \((?P<code>\d+)\)")
+EXIT_STATUS = re.compile(r"Exited \((?P<code>[0-9]+)\)")
 
 REFERENCE_LENGTH = 24
 """Characters of a container's id in the reference of an instance."""
@@ -93,7 +93,7 @@ def _read_ip(reported: Mapping[str, Any], network: str) -> str:
 
 def _read_generation(labels: Mapping[str, str]) -> int:
     text = labels.get(GENERATION, "")
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isascii() and text.isdecimal() else 0
 
 
 def _build_address(view: ContainerView, workspace_id: WorkspaceId, kind: AddressKind) -> str:
