@@ -245,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("--certificate and --key are required on an address that other machines reach")
     tls = None
     if given.certificate is not None:
-        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(given.certificate, given.key)
     logging.basicConfig(level=logging.INFO)
     backend = create_backend(BackendConfig(given.home.expanduser().absolute()))

@@ -38,7 +38,7 @@ class DigestFetcher:
         scheme = "http" if _is_local(name.registry) else "https"
         url = URL(f"{scheme}://{name.registry}/v2/{name.repository}/manifests/{name.reference}")
         try:
-            async with aiohttp.ClientSession(timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
+            async with aiohttp.ClientSession(timeout=self._timeout, trust_env=False) as session:
                 status, digest, challenge = await _read_head(session, url, {})
                 if status == HTTPStatus.UNAUTHORIZED:
                     headers = {"Authorization": await self._authorize(session, challenge, name.repository)}

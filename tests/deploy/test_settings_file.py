@@ -85,6 +85,7 @@ EXAMPLES = {
     "CONFIGS_DIR": "templates",
     "ORG_TEMPLATES_DIR": "templates",
     "PROVISIONER_AGENT_COMMAND": "python -m 'my agent'",
+    "PROVISIONER_PLUGIN_DIRECTORY": "plugins",
     "MOLECULE_URL": "http://plane.example:8080",
     "MOLECULE_TOKEN": "a-token",
     "PORT": "8080",

@@ -155,7 +155,9 @@ def _build_tls(options: ControlPlaneOptions) -> ssl.SSLContext | bool:
     """Return how certificates are verified: always, and with the authority of the options if they name one."""
     if options.authority is None:
         return True
-    return ssl.create_default_context(cafile=str(options.authority))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cafile=options.authority)
+    return context
 
 
 async def _read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
