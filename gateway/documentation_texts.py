@@ -38,6 +38,7 @@ TAGS = {
     "orgs": "Import of organisations, and teams from templates.",
     "bundles": "Portable copies of workspaces with everything below them.",
     "audit": "Who did what: the audit log and its verification.",
+    "images": "Images of workspaces.",
     "plugins": "Plugins of workspaces, and where they come from.",
     "files": "The files of a workspace, whether its agent runs or not.",
     "logs": "What an agent writes to its output.",

@@ -106,6 +106,23 @@ VIOLATIONS = {
         "services/provisioner/backends/fake.py",
         "import services.provisioner.backends.process",
     ),
+    "Inside the chat files": (
+        "services/a2a_proxy/chat_files/rules.py",
+        "import services.a2a_proxy.chat_files.service",
+    ),
+    "Inside the plugins of the provisioner": (
+        "services/provisioner/plugins/rules.py",
+        "import services.provisioner.plugins.service",
+    ),
+    "Inside the Docker backend": (
+        "services/provisioner/backends/docker/names.py",
+        "import services.provisioner.backends.docker.backend",
+    ),
+    "Inside the control plane backend": (
+        "services/provisioner/backends/control_plane/messages.py",
+        "import services.provisioner.backends.control_plane.backend",
+    ),
+    "Only the Docker backend uses the Docker SDK": ("services/provisioner/janitor.py", "import docker"),
     "No cycles": ("services/chassis/clock.py", "import services.registry.app"),
 }
 """A violation of every rule: a file, and the line that is added to it."""

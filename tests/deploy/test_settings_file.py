@@ -91,10 +91,29 @@ EXAMPLES = {
     "PORT": "8080",
     "GATEWAY_GRPC_LISTEN": "0.0.0.0:50051",
     "GATEWAY_GRPC_URL": "grpc.plane.example:443",
+    "AGENT_BIND": "172.18.0.1",
+    "PROVISIONER_BACKEND": "process",
+    "PROVISIONER_DOCKER_FILES_IMAGE": "agents/files:1",
+    "PROVISIONER_INSTALLATION_ID": "plane-1",
+    "PROVISIONER_CONTROL_PLANE_URL": "https://provisioner.example",
+    "PROVISIONER_CONTROL_PLANE_TOKEN": "a-token-of-the-remote-provisioner",
+    "PROVISIONER_CONTROL_PLANE_TENANT_DOMAIN": "agents.example",
+    "DOCKER_HOST": "unix:///var/run/docker.sock",
+    "DOCKER_CERT_PATH": "certificates",
+    "MOLECULE_IMAGE_PLATFORM": "linux/amd64",
+    "GHCR_USER": "a-user",
+    "GHCR_TOKEN": "a-token-for-images",
 }
 """A value in the documented form for each setting whose default is empty."""
 
-PATHS_OF_FILES = {"AGENT_CARD_KEYS", "AGENT_CARD_SIGNING_KEY"}
+PATHS_OF_FILES = {"AGENT_CARD_KEYS", "AGENT_CARD_SIGNING_KEY", "PROVISIONER_CONTROL_PLANE_CA"}
+
+SET_TOGETHER = {
+    "GHCR_USER": ["GHCR_TOKEN"],
+    "GHCR_TOKEN": ["GHCR_USER"],
+    "MOLECULE_ORG_ID": ["PROVISIONER_CONTROL_PLANE_URL", "PROVISIONER_CONTROL_PLANE_TOKEN"],
+}
+"""Settings that need others."""
 
 ACCEPTS_ZERO = {"A2A_PROXY_ACTIVITY_DELAY", "PORT"}
 
@@ -135,7 +154,12 @@ def empty_environment(monkeypatch):
 
 
 def give_example(name, default, files):
-    """Return the variables that set the setting in its documented form."""
+    """Return the variables that set the setting in its documented form, and those that it needs."""
+    others = {other: EXAMPLES[other] for other in SET_TOGETHER.get(name.removesuffix("_FILE"), ())}
+    return others | _give_one_example(name, default, files)
+
+
+def _give_one_example(name, default, files):
     if name.endswith("_FILE"):
         return {name: files(f"{EXAMPLES[name.removesuffix('_FILE')]}\n"), name.removesuffix("_FILE"): ""}
     if "_TLS_" in name:

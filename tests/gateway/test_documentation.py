@@ -25,6 +25,7 @@ CONTRACT = {
     ("post", "/workspaces/{id}/pause"): {200, 404} | GATE | ID,
     ("post", "/workspaces/{id}/resume"): {200, 404, 409} | GATE | ID,
     ("post", "/workspaces/{id}/hibernate"): {200, 404, 409, 502} | GATE | ID,
+    ("post", "/workspaces/{id}/provision/cancel"): {200, 404, 409, 410} | GATE | ID,
     ("post", "/admin/workspaces/{id}/bootstrap-failed"): {200, 404} | GATE | ID | BODY,
     ("get", "/workspaces/{id}/logs"): {200, 400, 404, 501, 502} | GATE | ID,
     ("get", "/workspaces/{id}/console"): {200, 400, 404, 501, 502} | GATE | ID,

@@ -38,10 +38,12 @@ def test_runtime_with_a_command_needs_no_adapter():
 
 @pytest.mark.covers("PROV-15")
 def test_runtime_with_an_image_needs_no_adapter_and_runs_it():
-    desired = replace(DESIRED, adapter_module="")
-    spec.require_adapter(desired, image="agents/one:7")
+    desired = replace(DESIRED, adapter_module="", image="agents/one:7")
+    spec.require_adapter(desired, uses_images=True)
 
-    assert spec.build_spec(desired, CREDENTIALS, environment=(), image="agents/one:7").image == "agents/one:7"
+    assert spec.build_spec(desired, CREDENTIALS, environment=()).image == "agents/one:7"
+    with pytest.raises(NoAdapter):
+        spec.require_adapter(desired)
 
 
 def test_runtime_with_an_adapter_is_accepted():

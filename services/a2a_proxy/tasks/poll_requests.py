@@ -18,14 +18,14 @@ NEGATIVE_HISTORY = "invalid params: historyLength must not be negative"
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class RequestFault:
     """The error that answers a request; the usual text of its code if `text` is empty."""
 
     code: int
     text: str = ""
 
 
-def find_fault(envelope: Envelope) -> Fault | None:
+def find_fault(envelope: Envelope) -> RequestFault | None:
     """Return what is wrong with a JSON-RPC request, or that its method is not served; `None` for a right one."""
     request = strict_json.parse(envelope.body)
     fault = _find_fault_of_frame(request)
@@ -33,40 +33,40 @@ def find_fault(envelope: Envelope) -> Fault | None:
         return fault
     known = find_method(envelope.method)
     if known is None:
-        return Fault(METHOD_NOT_FOUND)
+        return RequestFault(METHOD_NOT_FOUND)
     if known.operation is Operation.GET_EXTENDED_CARD:
-        return Fault(UNSUPPORTED_OPERATION)
+        return RequestFault(UNSUPPORTED_OPERATION)
     if known.operation in PUSH_OPERATIONS:
-        return Fault(PUSH_NOTIFICATION_NOT_SUPPORTED)
+        return RequestFault(PUSH_NOTIFICATION_NOT_SUPPORTED)
     params = get_object(request, "params")
     if known.operation in MESSAGE_OPERATIONS:
         return _find_fault_of_message(params)
     return _judge_history_length(params)
 
 
-def _find_fault_of_frame(request: JsonObject) -> Fault | None:
+def _find_fault_of_frame(request: JsonObject) -> RequestFault | None:
     if request.get("jsonrpc") != "2.0":
-        return Fault(INVALID_REQUEST, 'invalid request: jsonrpc must be "2.0"')
+        return RequestFault(INVALID_REQUEST, 'invalid request: jsonrpc must be "2.0"')
     if not isinstance(request.get("method"), str) or not request["method"]:
-        return Fault(INVALID_REQUEST, "invalid request: method must be a text")
+        return RequestFault(INVALID_REQUEST, "invalid request: method must be a text")
     request_id = request.get("id")
     if isinstance(request_id, (dict, list, bool)):
-        return Fault(INVALID_REQUEST, "invalid request: id must be a text or a number")
+        return RequestFault(INVALID_REQUEST, "invalid request: id must be a text or a number")
     return None
 
 
-def _find_fault_of_message(params: JsonObject) -> Fault | None:
+def _find_fault_of_message(params: JsonObject) -> RequestFault | None:
     message = params.get("message")
     if not isinstance(message, dict):
-        return Fault(INVALID_PARAMS, "invalid params: params.message is required")
+        return RequestFault(INVALID_PARAMS, "invalid params: params.message is required")
     parts = message.get("parts")
     if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
-        return Fault(INVALID_PARAMS, "invalid params: params.message.parts must be a list of parts")
+        return RequestFault(INVALID_PARAMS, "invalid params: params.message.parts must be a list of parts")
     return _judge_history_length(get_object(params, "configuration"))
 
 
-def _judge_history_length(members: JsonObject) -> Fault | None:
+def _judge_history_length(members: JsonObject) -> RequestFault | None:
     length = members.get("historyLength", members.get("history_length"))
     if isinstance(length, int) and length < 0:
-        return Fault(INVALID_PARAMS, NEGATIVE_HISTORY)
+        return RequestFault(INVALID_PARAMS, NEGATIVE_HISTORY)
     return None

@@ -33,7 +33,7 @@ class ArchiveFetcher:
         url = URL(self._base + path, encoded=True)
         try:
             async with (
-                aiohttp.ClientSession(timeout=self._timeout, auto_decompress=False) as session,
+                aiohttp.ClientSession(timeout=self._timeout, auto_decompress=False, trust_env=False) as session,
                 session.get(url, allow_redirects=False) as response,
             ):
                 if response.status != OK:

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from tests.e2e.a2a_kit.json_rpc import CurrentRpc
-from tests.e2e.a2a_kit.probe import UNKNOWN_TASK, Probe, build_message, build_send
-from tests.e2e.a2a_kit.registry import check
-from tests.e2e.a2a_kit.reply import DOMAIN, ERROR_INFO, Reply
+from tests.e2e.a2a_requirements.json_rpc import CurrentRpc
+from tests.e2e.a2a_requirements.probe import UNKNOWN_TASK, Probe, build_message, build_send
+from tests.e2e.a2a_requirements.registry import check
+from tests.e2e.a2a_requirements.reply import DOMAIN, ERROR_INFO, Reply
 
 
 def _rpc(probe: Probe) -> CurrentRpc:

@@ -1,4 +1,4 @@
-"""The agent that the kit asks: the text of a message says what becomes of it."""
+"""The agent that the test asks: the text of a message says what becomes of it."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ ENDINGS = {
 """The state in which a message with this word leaves its task; else the task completes."""
 
 
-class KitExecutor(AgentExecutor):
+class RequirementExecutor(AgentExecutor):
     """Answers with an artifact of the parts that it received.
 
     `message` is answered by a message alone, `invalid` by an error, `headers` by the headers that came, `chunks` by one
@@ -70,4 +70,4 @@ class KitExecutor(AgentExecutor):
                 parts = [Part(text=str(number))]
                 await updater.add_artifact(parts, artifact_id="chunks", append=number > 0, last_chunk=number == 2)
         else:
-            await updater.add_artifact(list(context.message.parts), name="echo", metadata={"kit": {"n": 1}})
+            await updater.add_artifact(list(context.message.parts), name="echo", metadata={"test": {"n": 1}})

@@ -12,11 +12,11 @@ import pytest_asyncio
 from deploy.plane import Plane
 from tests.a2a_proxy.push.push_agents import Receiver, serve_receiver
 from tests.databases import plane_database
-from tests.e2e.a2a_kit.agents import KINDS, register, run_in_background, serve_agents
-from tests.e2e.a2a_kit.caller import Address
-from tests.e2e.a2a_kit.polling import serve_polling_agent
-from tests.e2e.a2a_kit.registry import CHECKS, LEVELS, expect_differences, read_differences, read_requirements
-from tests.e2e.a2a_kit.run import DIALECTS, MET, run_checks
+from tests.e2e.a2a_requirements.agents import KINDS, register, run_in_background, serve_agents
+from tests.e2e.a2a_requirements.caller import Address
+from tests.e2e.a2a_requirements.polling import serve_polling_agent
+from tests.e2e.a2a_requirements.registry import CHECKS, LEVELS, expect_differences, read_differences, read_requirements
+from tests.e2e.a2a_requirements.run import DIALECTS, MET, run_checks
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -30,7 +30,7 @@ OFFERED = [("JSONRPC", "1.0"), ("JSONRPC", "0.3")]
 
 
 @dataclass(frozen=True, slots=True)
-class Kit:
+class Targets:
     """The addresses of the agents by target and kind, and a receiver of push notifications."""
 
     addresses: dict[str, dict[str, Address]]
@@ -48,7 +48,7 @@ async def plane(database_url: str) -> AsyncIterator[Plane]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def kit(plane: Plane) -> AsyncIterator[Kit]:
+async def targets(plane: Plane) -> AsyncIterator[Targets]:
     async with (
         httpx.AsyncClient(trust_env=False) as http,
         serve_receiver(Receiver()) as receiver,
@@ -58,15 +58,15 @@ async def kit(plane: Plane) -> AsyncIterator[Kit]:
         addresses = {ALONE: {kind: agent.address for kind, agent in agents.items()}}
         addresses[PLANE] = {kind: await register(plane, agents[kind], OFFERED, start) for kind in KINDS}
         addresses[POLL] = dict.fromkeys(KINDS, await serve_polling_agent(plane, start))
-        yield Kit(addresses, receiver)
+        yield Targets(addresses, receiver)
 
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("dialect", "target"), RUNS)
-async def test_every_requirement_is_met_or_recorded_with_its_reason(kit, dialect, target):
+async def test_every_requirement_is_met_or_recorded_with_its_reason(targets, dialect, target):
     applying = {one.id for one in read_requirements() if dialect in one.dialects}
 
-    verdicts = await run_checks(dialect, kit.addresses[target], kit.receiver, is_polled=target == POLL)
+    verdicts = await run_checks(dialect, targets.addresses[target], targets.receiver, is_polled=target == POLL)
 
     assert set(verdicts) == applying
     unmet = {requirement: verdict for requirement, verdict in verdicts.items() if verdict != MET}

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.a2a_kit.caller import Caller
-from tests.e2e.a2a_kit.probe import EXTENSION_HEADERS, Probe
-from tests.e2e.a2a_kit.registry import check
+from tests.e2e.a2a_requirements.caller import Caller
+from tests.e2e.a2a_requirements.probe import EXTENSION_HEADERS, Probe
+from tests.e2e.a2a_requirements.registry import check
 
 CARD_BINDINGS = {"JSON-RPC": "JSONRPC", "HTTP+JSON": "HTTP+JSON", "gRPC": "GRPC"}
 
@@ -87,7 +87,7 @@ async def card_time_is_a_date(probe: Probe) -> None:
 @check("CARD-07")
 async def extended_card_is_returned(probe: Probe) -> None:
     card = (await probe.full.call("card", {})).result
-    assert (card["name"], card["skills"][0]["id"]) == ("kit full", "echo")
+    assert (card["name"], card["skills"][0]["id"]) == ("agent full", "echo")
 
 
 @check("CARD-08")

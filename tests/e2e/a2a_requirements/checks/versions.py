@@ -1,7 +1,7 @@
 """Checks of versions, extensions and errors in general."""
 
-from tests.e2e.a2a_kit.probe import EXTENSION_HEADERS, UNKNOWN_TASK, Probe, build_send
-from tests.e2e.a2a_kit.registry import check
+from tests.e2e.a2a_requirements.probe import EXTENSION_HEADERS, UNKNOWN_TASK, Probe, build_send
+from tests.e2e.a2a_requirements.registry import check
 
 EXTENSIONS = "https://example.com/one,https://example.com/two"
 

@@ -2,10 +2,10 @@
 
 import json
 
-from tests.e2e.a2a_kit.http_json import CurrentRest
-from tests.e2e.a2a_kit.probe import UNKNOWN_TASK, Probe, build_send
-from tests.e2e.a2a_kit.registry import check
-from tests.e2e.a2a_kit.reply import DOMAIN, ERROR_INFO
+from tests.e2e.a2a_requirements.http_json import CurrentRest
+from tests.e2e.a2a_requirements.probe import UNKNOWN_TASK, Probe, build_send
+from tests.e2e.a2a_requirements.registry import check
+from tests.e2e.a2a_requirements.reply import DOMAIN, ERROR_INFO
 
 JSON_TYPES = ("application/a2a+json", "application/json")
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.e2e.a2a_kit.reply import JsonObject
+from tests.e2e.a2a_requirements.reply import JsonObject
 
 EVENT_NAMES = {
     "task": "task",

@@ -2,9 +2,9 @@
 
 from uuid import uuid4
 
-from tests.e2e.a2a_kit.probe import UNKNOWN_TASK, Probe
-from tests.e2e.a2a_kit.registry import check
-from tests.e2e.a2a_kit.reply import JsonObject
+from tests.e2e.a2a_requirements.probe import UNKNOWN_TASK, Probe
+from tests.e2e.a2a_requirements.registry import check
+from tests.e2e.a2a_requirements.reply import JsonObject
 from tests.waiting import eventually
 
 

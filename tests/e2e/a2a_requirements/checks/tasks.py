@@ -2,9 +2,9 @@
 
 import re
 
-from tests.e2e.a2a_kit.probe import UNKNOWN_TASK, Probe
-from tests.e2e.a2a_kit.registry import check
-from tests.e2e.a2a_kit.reply import get_state
+from tests.e2e.a2a_requirements.probe import UNKNOWN_TASK, Probe
+from tests.e2e.a2a_requirements.registry import check
+from tests.e2e.a2a_requirements.reply import get_state
 
 STATES = {
     *("SUBMITTED", "WORKING", "COMPLETED", "FAILED", "CANCELED"),

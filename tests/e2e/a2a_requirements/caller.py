@@ -1,4 +1,4 @@
-"""What every caller of the kit can do: ask for an operation of A2A in one binding and generation."""
+"""What every caller of the requirements can do: ask for an operation of A2A in one binding and generation."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.a2a_kit.reply import JsonObject, Reply
+from tests.e2e.a2a_requirements.reply import JsonObject, Reply
 
 OPERATIONS = (
     *("send", "stream", "get", "list", "cancel", "subscribe"),

@@ -3,13 +3,13 @@
 from typing import Any
 
 from deploy.plane import Plane
-from tests.e2e.a2a_kit.agents import INPUT_MODES, Start, bring_online, build_address, create_workspace
-from tests.e2e.a2a_kit.caller import Address
-from tests.e2e.a2a_kit.probe import KEPT_WORDS
-from tests.e2e.a2a_kit.reply import JsonObject
+from tests.e2e.a2a_requirements.agents import INPUT_MODES, Start, bring_online, build_address, create_workspace
+from tests.e2e.a2a_requirements.caller import Address
+from tests.e2e.a2a_requirements.probe import KEPT_WORDS
+from tests.e2e.a2a_requirements.reply import JsonObject
 
 CARD = {
-    "name": "kit poll",
+    "name": "agent poll",
     "description": "Answers from its inbox",
     "version": "1",
     "capabilities": {},
@@ -21,7 +21,7 @@ CARD = {
 
 async def serve_polling_agent(plane: Plane, start: Start) -> Address:
     """Register an agent that polls, and answer its inbox in the background."""
-    workspace_id, token = await create_workspace(plane, "kit-poll", delivery_mode="poll")
+    workspace_id, token = await create_workspace(plane, "agent-poll", delivery_mode="poll")
     headers = {"Authorization": f"Bearer {token}"}
     body = {"id": workspace_id, "agent_card": CARD, "delivery_mode": "poll"}
     await bring_online(plane, body, token, start)

@@ -1,9 +1,9 @@
 """Checks of the gRPC binding."""
 
-from tests.e2e.a2a_kit.grpc_caller import METHODS
-from tests.e2e.a2a_kit.probe import UNKNOWN_TASK, Probe, build_send
-from tests.e2e.a2a_kit.registry import check
-from tests.e2e.a2a_kit.reply import DOMAIN
+from tests.e2e.a2a_requirements.grpc_caller import METHODS
+from tests.e2e.a2a_requirements.probe import UNKNOWN_TASK, Probe, build_send
+from tests.e2e.a2a_requirements.registry import check
+from tests.e2e.a2a_requirements.reply import DOMAIN
 
 
 @check("GRPC-01")

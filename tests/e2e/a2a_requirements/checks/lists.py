@@ -2,9 +2,9 @@
 
 from uuid import uuid4
 
-from tests.e2e.a2a_kit.probe import Probe
-from tests.e2e.a2a_kit.registry import check
-from tests.e2e.a2a_kit.reply import JsonObject, get_state
+from tests.e2e.a2a_requirements.probe import Probe
+from tests.e2e.a2a_requirements.registry import check
+from tests.e2e.a2a_requirements.reply import JsonObject, get_state
 
 
 async def _make_tasks(probe: Probe, *texts: str) -> tuple[str, list[JsonObject]]:

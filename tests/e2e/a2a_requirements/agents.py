@@ -1,4 +1,4 @@
-"""The agents of the kit, alone and as workspaces of a plane."""
+"""The agents of the requirements, alone and as workspaces of a plane."""
 
 import asyncio
 import json
@@ -18,8 +18,8 @@ from starlette.applications import Starlette
 
 from deploy.plane import Plane
 from tests.a2a_proxy.test_grpc_agents import serve_rpcs
-from tests.e2e.a2a_kit.caller import Address
-from tests.e2e.a2a_kit.executor import REQUIRED_EXTENSION, KitExecutor
+from tests.e2e.a2a_requirements.caller import Address
+from tests.e2e.a2a_requirements.executor import REQUIRED_EXTENSION, RequirementExecutor
 from tests.e2e.conversation import wait_until_online
 from tests.e2e.principals import external
 from tests.http.conftest import run_server
@@ -64,8 +64,8 @@ def build_card(kind: str, interfaces: list[tuple[str, str, str]]) -> AgentCard:
         ),
     }
     return AgentCard(
-        name=f"kit {kind}",
-        description="Answers as the kit asks",
+        name=f"agent {kind}",
+        description="Answers as the test asks",
         version="1.2",
         skills=[AgentSkill(id="echo", name="echo", description="Echoes", tags=["echo"])],
         capabilities=capabilities[kind],
@@ -84,7 +84,7 @@ async def serve_agent(kind: str, http: httpx.AsyncClient) -> AsyncIterator[Serve
     card = build_card(kind, [("http://agent", "JSONRPC", "1.0")])
     configs = InMemoryPushNotificationConfigStore()
     handler = DefaultRequestHandler(
-        agent_executor=KitExecutor(REQUIRED_EXTENSION if kind == STRICT else ""),
+        agent_executor=RequirementExecutor(REQUIRED_EXTENSION if kind == STRICT else ""),
         task_store=InMemoryTaskStore(),
         agent_card=card,
         push_config_store=configs,
@@ -180,7 +180,7 @@ async def _send_heartbeats(plane: Plane, workspace_id: str, headers: dict[str, s
 
 
 def build_address(plane: Plane, workspace_id: str) -> Address:
-    """Return the address of a workspace for callers of the kit."""
+    """Return the address of a workspace for callers of the requirements."""
     url = f"{plane.url}/workspaces/{workspace_id}/a2a"
     return Address(
         rpc=url,

@@ -6,13 +6,24 @@ from collections.abc import Mapping
 import httpx
 
 from tests.a2a_proxy.push.push_agents import Receiver
-from tests.e2e.a2a_kit.caller import Address, Caller
-from tests.e2e.a2a_kit.checks import cards, lists, messages, push_configs, rest, rpc, rpcs, streams, tasks, versions
-from tests.e2e.a2a_kit.grpc_caller import Grpc
-from tests.e2e.a2a_kit.http_json import CurrentRest, LegacyRest
-from tests.e2e.a2a_kit.json_rpc import CurrentRpc, LegacyRpc
-from tests.e2e.a2a_kit.probe import Probe
-from tests.e2e.a2a_kit.registry import CHECKS, read_requirements
+from tests.e2e.a2a_requirements.caller import Address, Caller
+from tests.e2e.a2a_requirements.checks import (
+    cards,
+    lists,
+    messages,
+    push_configs,
+    rest,
+    rpc,
+    rpcs,
+    streams,
+    tasks,
+    versions,
+)
+from tests.e2e.a2a_requirements.grpc_caller import Grpc
+from tests.e2e.a2a_requirements.http_json import CurrentRest, LegacyRest
+from tests.e2e.a2a_requirements.json_rpc import CurrentRpc, LegacyRpc
+from tests.e2e.a2a_requirements.probe import Probe
+from tests.e2e.a2a_requirements.registry import CHECKS, read_requirements
 
 DIALECTS: dict[str, type[Caller]] = {
     caller.name: caller for caller in (LegacyRpc, LegacyRest, CurrentRpc, CurrentRest, Grpc)

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from tests.e2e.a2a_kit.caller import EVENT_STREAM, Caller
-from tests.e2e.a2a_kit.probe import ENDED_STATES, UNKNOWN_TASK, Probe, build_send, first
-from tests.e2e.a2a_kit.registry import check
-from tests.e2e.a2a_kit.reply import JsonObject, Reply, get_state
+from tests.e2e.a2a_requirements.caller import EVENT_STREAM, Caller
+from tests.e2e.a2a_requirements.probe import ENDED_STATES, UNKNOWN_TASK, Probe, build_send, first
+from tests.e2e.a2a_requirements.registry import check
+from tests.e2e.a2a_requirements.reply import JsonObject, Reply, get_state
 
 
 def _name(event: Reply) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.a2a_kit.probe import Probe
+from tests.e2e.a2a_requirements.probe import Probe
 
 LIST = Path(__file__).parent / "requirements.toml"
 
@@ -29,7 +29,7 @@ WITHOUT = "gRPC 0.3"
 class Requirement:
     """One requirement of the specification.
 
-    `kit` are the ids of the official kit of 1.0 that it stands for; `elsewhere` are the tests of the project that cover
+    `suite_ids` are the ids of the official conformance suite of 1.0 that it stands for; `elsewhere` are the tests of the project that cover
     a requirement which no request to an agent can show.
     """
 
@@ -39,7 +39,7 @@ class Requirement:
     text: str
     generations: tuple[str, ...] = GENERATIONS
     bindings: tuple[str, ...] = BINDINGS
-    kit: tuple[str, ...] = ()
+    suite_ids: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
 
     @property

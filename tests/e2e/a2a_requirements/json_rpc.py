@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import httpx
 
-from tests.e2e.a2a_kit.caller import EVENT_STREAM, Caller, describe, parse_data
-from tests.e2e.a2a_kit.legacy_json import read_result, write_configuration, write_message, write_push_config
-from tests.e2e.a2a_kit.reply import REASONS_BY_CODE, JsonObject, Reply
 from tests.e2e.a2a_matrix.clients import CURRENT_METHODS, LEGACY_METHODS
+from tests.e2e.a2a_requirements.caller import EVENT_STREAM, Caller, describe, parse_data
+from tests.e2e.a2a_requirements.legacy_json import read_result, write_configuration, write_message, write_push_config
+from tests.e2e.a2a_requirements.reply import REASONS_BY_CODE, JsonObject, Reply
 
 
 class CurrentRpc(Caller):

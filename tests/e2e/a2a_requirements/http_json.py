@@ -7,9 +7,14 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.a2a_kit.caller import EVENT_STREAM, Caller, describe, parse_data
-from tests.e2e.a2a_kit.legacy_json import read_proto_result, write_configuration, write_proto_message, write_push_config
-from tests.e2e.a2a_kit.reply import JsonObject, Reply, find_reason
+from tests.e2e.a2a_requirements.caller import EVENT_STREAM, Caller, describe, parse_data
+from tests.e2e.a2a_requirements.legacy_json import (
+    read_proto_result,
+    write_configuration,
+    write_proto_message,
+    write_push_config,
+)
+from tests.e2e.a2a_requirements.reply import JsonObject, Reply, find_reason
 
 REASONS_BY_STATUS = {"INVALID_ARGUMENT": "INVALID_PARAMS", "NOT_FOUND": "METHOD_NOT_FOUND"}
 """What an error without a reason of A2A means, by its status."""

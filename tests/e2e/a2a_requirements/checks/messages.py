@@ -2,9 +2,9 @@
 
 import asyncio
 
-from tests.e2e.a2a_kit.probe import EXTENSION_HEADERS, UNKNOWN_TASK, Probe, build_message, build_send
-from tests.e2e.a2a_kit.registry import check
-from tests.e2e.a2a_kit.reply import get_state
+from tests.e2e.a2a_requirements.probe import EXTENSION_HEADERS, UNKNOWN_TASK, Probe, build_message, build_send
+from tests.e2e.a2a_requirements.registry import check
+from tests.e2e.a2a_requirements.reply import get_state
 
 OPEN_STATES = ("SUBMITTED", "WORKING")
 
@@ -33,7 +33,7 @@ async def message_to_an_ended_task_is_refused(probe: Probe) -> None:
 @check("SEND-04")
 async def unsupported_media_type_is_refused(probe: Probe) -> None:
     message = build_message("")
-    message["parts"] = [{"raw": "a2l0", "mediaType": "application/x-of-the-kit", "filename": "f"}]
+    message["parts"] = [{"raw": "a2l0", "mediaType": "application/x-of-the-test", "filename": "f"}]
     reply = await probe.strict.call("send", {"message": message}, EXTENSION_HEADERS)
     reply.must_be("CONTENT_TYPE_NOT_SUPPORTED")
 
@@ -115,7 +115,7 @@ async def parts_travel_unchanged(probe: Probe) -> None:
 async def metadata_travels_unchanged(probe: Probe) -> None:
     metadata = {"trace": {"id": "x", "steps": [1, 2]}}
     task = await probe.make_task("wait", metadata=metadata)
-    assert task["artifacts"][0]["metadata"] == {"kit": {"n": 1}}
+    assert task["artifacts"][0]["metadata"] == {"test": {"n": 1}}
     read = (await probe.get(task["id"])).task
     assert read["history"][0]["metadata"] == metadata, read
 

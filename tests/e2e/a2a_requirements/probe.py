@@ -1,4 +1,4 @@
-"""What a check of the kit works with: callers of the three agents, and what most checks ask of them."""
+"""What a check of the requirements works with: callers of the three agents, and what most checks ask of them."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from typing import Any
 from uuid import uuid4
 
 from tests.a2a_proxy.push.push_agents import Receiver
-from tests.e2e.a2a_kit.agents import FULL, PLAIN, STRICT
-from tests.e2e.a2a_kit.caller import Caller
-from tests.e2e.a2a_kit.executor import REQUIRED_EXTENSION
-from tests.e2e.a2a_kit.reply import JsonObject, Reply, get_state
+from tests.e2e.a2a_requirements.agents import FULL, PLAIN, STRICT
+from tests.e2e.a2a_requirements.caller import Caller
+from tests.e2e.a2a_requirements.executor import REQUIRED_EXTENSION
+from tests.e2e.a2a_requirements.reply import JsonObject, Reply, get_state
 from tests.waiting import eventually
 
 EXTENSION_HEADERS = {

@@ -11,8 +11,8 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from tests.e2e.a2a_kit.caller import Address, Caller
-from tests.e2e.a2a_kit.reply import DOMAIN, JsonObject, Reply
+from tests.e2e.a2a_requirements.caller import Address, Caller
+from tests.e2e.a2a_requirements.reply import DOMAIN, JsonObject, Reply
 
 METHODS = {
     "send": ("SendMessage", pb.SendMessageRequest),
