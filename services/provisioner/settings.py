@@ -220,9 +220,7 @@ class Settings(DatabaseSettings):
         if self.backend_name != "control_plane":
             return self
         if not self.control_plane_url or not self.control_plane_token.get_secret_value():
-            cause = (
-                "PROVISIONER_BACKEND=control_plane" if self.backend else "MOLECULE_ORG_ID without PROVISIONER_BACKEND"
-            )
+            cause = "PROVISIONER_BACKEND=control_plane" if self.backend else "MOLECULE_ORG_ID without a backend"
             raise ValueError(f"{cause} requires PROVISIONER_CONTROL_PLANE_URL and PROVISIONER_CONTROL_PLANE_TOKEN")
         parts = urlsplit(self.control_plane_url)
         is_local = parts.hostname == "localhost" or addresses.is_loopback(parts.hostname or "")

@@ -81,7 +81,7 @@ VIOLATIONS = {
         "services/a2a_proxy/queue/store/rows.py",
         "import services.a2a_proxy.queue.store.leases",
     ),
-    "Inside each room of the A2A proxy": (
+    "Inside the chat files": (
         "services/a2a_proxy/chat_files/rules.py",
         "import services.a2a_proxy.chat_files.service",
     ),
@@ -105,10 +105,6 @@ VIOLATIONS = {
     "Backends do not import each other": (
         "services/provisioner/backends/fake.py",
         "import services.provisioner.backends.process",
-    ),
-    "Inside the chat files": (
-        "services/a2a_proxy/chat_files/rules.py",
-        "import services.a2a_proxy.chat_files.service",
     ),
     "Inside the plugins of the provisioner": (
         "services/provisioner/plugins/rules.py",
