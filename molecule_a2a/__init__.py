@@ -9,6 +9,8 @@
 `card_signatures`  what the signatures of cards cover
 `canonical_json`  JSON in the one form that signatures cover
 `interfaces`     the interfaces that a card of either dialect offers
+`agent_security`  what a card requires of callers
+`extension_headers`  the headers that the extensions of a card name
 `dialects`       which dialect a caller uses
 `methods`        the JSON-RPC methods of both dialects
 `errors`         the one error of this package, and the error codes of the protocol

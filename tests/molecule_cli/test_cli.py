@@ -228,7 +228,7 @@ def test_migrate_requires_a_database_url():
     [
         ("PORT", "eighty", "PORT: Input should be a valid integer"),
         ("PORT", "70000", "PORT: Input should be less than or equal to 65535"),
-        ("BACKEND", "podman", "BACKEND: Input should be 'process', 'docker', 'none' or 'fake'"),
+        ("BACKEND", "podman", "BACKEND: Input should be 'process', 'docker', 'control_plane', 'none' or 'fake'"),
         ("DEMO", "perhaps", "DEMO: Input should be a valid boolean"),
         ("DATABASE_URL", "mysql://u:hunter2@h/d", "DATABASE_URL must begin with postgresql://"),
         ("MOLECULE_ENV", "staging", 'MOLECULE_ENV must be "production" or "development" (got "staging")'),
