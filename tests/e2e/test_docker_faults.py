@@ -35,9 +35,6 @@ MISSING_IMAGE = "molecule-test-missing:1"
 
 AGENT = Path(__file__).parent / "faulty_agent.py"
 
-ENGINE_RESTART_CROWD = 10
-"""Workspaces that run when the engine is killed."""
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def daemon() -> AsyncIterator[DockerDaemon]:
@@ -345,18 +342,3 @@ async def test_two_provisioners_start_one_container_and_the_second_goes_on_alone
     assert before == [["running"]] * 3
     assert [count_starts(engine, each) for each in (*created, alone)] == [1] * 4
     await remove(plane, engine, *created, alone)
-
-
-async def test_killed_engine_that_comes_back_has_every_workspace_again(plane, daemon):
-    created = [await create_from(plane, "none") for _ in range(ENGINE_RESTART_CROWD)]
-    for each in created:
-        await wait_for_status(plane, each, "online")
-    await daemon.kill()
-    await daemon.start()
-
-    with daemon.open_client() as engine:
-        await eventually(lambda: all(list_containers(engine, each) == ["running"] for each in created), within=BOUND)
-        for each in created:
-            await wait_for_status(plane, each, "online")
-        await eventually(lambda: all(count_starts(engine, each) == 2 for each in created), within=BOUND)
-        await remove(plane, engine, *created)
