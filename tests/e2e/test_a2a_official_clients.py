@@ -118,5 +118,4 @@ async def test_curl_alone_does_what_the_document_shows(matrix, agent):
     assert (read.task_id, read.state) == (client.variables["TASK"], "input-required")
     assert client.variables["TASK"] in {task["id"] for task in listed["tasks"]}
     assert canceled.state == "canceled"
-    by_rpc, by_rest = await client.read_first_examples()
-    assert read_seen(by_rpc["result"]).text == read_seen(by_rest).text == "hello"
+    assert read_seen((await client.read_by_rpc())["result"]).text == "hello"

@@ -139,7 +139,8 @@ async def keep_card(caller, text):
 
 async def keep_message(caller, text):
     message = f'{{"messageId":"{uuid4()}","parts":[{{"kind":"data","data":{{"x": {text}}}}}]}}'
-    body = f'{{"jsonrpc":"2.0","id":{text},"method":"message/send","params":{{"message":{message}}}}}'
+    request_id = text if text.lstrip()[:1] in '"-0123456789' else "1"  # only texts and numbers are ids
+    body = f'{{"jsonrpc":"2.0","id":{request_id},"method":"message/send","params":{{"message":{message}}}}}'
     answer = await caller.post("a2a", body)
     rows = await caller.read(f"/workspaces/{caller.id}/activity?limit=1")
     request_body = rows[0]["request_body"] if rows else None

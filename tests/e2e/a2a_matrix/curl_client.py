@@ -29,11 +29,10 @@ class CurlClient:
         lines = (await self._run(read_block(title), text)).splitlines()
         return [json.loads(line.removeprefix("data:")) for line in lines if line.startswith("data:")]
 
-    async def read_first_examples(self) -> list[Any]:
-        """Return what the commands of the section on how a client begins print."""
-        [block] = re.findall(r"^```console\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-        commands = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
-        return [json.loads(await self._run(command, "hello")) for command in commands]
+    async def read_by_rpc(self) -> Any:
+        """Return what the command of the page by JSON-RPC prints."""
+        [block] = re.findall(r"^```console\n\$ (.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+        return json.loads(await self._run(block, "hello"))
 
     async def _run(self, command: str, text: str) -> str:
         assert AUTHORIZATION in command
