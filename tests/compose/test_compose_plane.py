@@ -22,7 +22,7 @@ RECOVERY_SECONDS = 60
 def project() -> Iterator[ComposeProject]:
     """A plane of one container for each service."""
     build_images()
-    project = ComposeProject("molecule-compose-test", "compose.yaml", subnet="172.31.231")
+    project = ComposeProject("molecule-compose-test", "compose.yaml", subnet="10.224.32")
     remove(project)
     try:
         project.run("up", "--detach", "--wait")
