@@ -13,8 +13,8 @@ SENT = {"x-tenant": "blue", "x-other": "not named", "authorization": "Bearer of-
 
 async def test_named_headers_travel_with_direct_queued_and_streamed_messages(proxy, gateway):
     async with serve_agent(EchoAgent()) as agent:
-        offer(proxy, agent, "1.0")
         proxy.registry.set_workspace(TARGET, extension_headers=["x-tenant"])
+        offer(proxy, agent, "1.0")
         await gateway.send_message(current_message("now"), headers=SENT)
         later = message_body("SendMessage", message_id="m-2")
         queued = json.loads((await gateway.send_message(later, headers=SENT | {"prefer": "respond-async"})).head.body)

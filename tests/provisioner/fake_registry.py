@@ -211,7 +211,7 @@ class FakeCatalogService(catalog_pb2_grpc.CatalogServiceServicer):
         return self._registry.runtimes.get(request.runtime, catalog_pb2.GetRuntimeResponse())
 
     async def ReadImages(self, request, context):
-        images = {name: runtime.image for name, runtime in self._registry.runtimes.items()} | self._registry.images
+        images = self._registry.images
         return catalog_pb2.ReadImagesResponse(
             images=[catalog_pb2.RuntimeImage(runtime=name, image=image) for name, image in images.items()]
         )

@@ -100,7 +100,7 @@ async def proxy(tmp_path):
 @pytest.fixture
 def distant_backend(options, installation_id, proxy):
     """The backend behind the proxy, with a short time limit."""
-    return DockerBackend(replace(options, host=proxy.host, timeout=timedelta(seconds=2)), installation_id)
+    return DockerBackend(replace(options, host=proxy.host, timeout=timedelta(seconds=6)), installation_id)
 
 
 @pytest.mark.covers("PROV-11", "PROV-12")

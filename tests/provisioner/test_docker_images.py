@@ -62,11 +62,12 @@ async def test_refresh_pulls_what_is_there_and_replaces_the_containers_of_the_ol
     registry.add_image("agents/own", "own 1")
     async with provisioner_harness(backend) as harness:
         for runtime, image in (("own", "agents/own"), ("missing", "agents/missing")):
-            harness.registry.runtimes[runtime] = catalog_pb2.GetRuntimeResponse(image=f"{registry.host}/{image}:latest")
+            harness.registry.images[runtime] = f"{registry.host}/{image}:latest"
+            harness.registry.runtimes[runtime] = catalog_pb2.GetRuntimeResponse()
         harness.registry.images["echo"] = ""
         async with harness.reconciling():
             harness.registry.set_desired(plain)
-            harness.registry.set_desired(own, runtime="own")
+            harness.registry.set_desired(own, runtime="own", image=harness.registry.images["own"])
             for workspace_id in (plain, own):
                 await harness.registry.wait_for_fact(workspace_id, 1, "instance_started", within=60)
             registry.add_image("agents/own", "own 2")

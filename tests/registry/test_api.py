@@ -148,7 +148,7 @@ async def test_a_resumed_watch_receives_heartbeats_and_signs_of_life(registry):
         ("Heartbeat", pb.HeartbeatRequest(workspace_id="w"), Identity(kind=Kind.WORKSPACE, name="v"), "gateway"),
         ("Heartbeat", pb.HeartbeatRequest(workspace_id="w"), ADMIN, "gateway"),
         ("Register", pb.RegisterRequest(workspace_id="w"), ADMIN, "gateway"),
-        ("RestartWorkspace", lifecycle_pb2.RestartWorkspaceRequest(workspace_id="w"), None, "provisioner"),
+        ("RestartWorkspace", lifecycle_pb2.RestartWorkspaceRequest(workspace_id="w"), None, "a2a_proxy"),
     ],
 )
 async def test_the_access_options_decide_which_callers_are_refused(registry, method, request_, by, speaker):

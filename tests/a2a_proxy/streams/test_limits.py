@@ -364,10 +364,11 @@ async def run_process(proxy: RunningProxy, folder: Path) -> AsyncIterator[Killed
 
 @pytest.mark.covers("BEY-02")
 async def test_a_killed_proxy_loses_no_event_that_its_caller_has(proxy, gateway, agent, store, tmp_path):
-    agent.events = 1000
+    agent.events, agent.pauses = 1000, frozenset({900})  # so that the stream has not ended before the kill
     async with run_process(proxy, tmp_path) as killed:
         with pytest.raises(ExceptionGroup):  # the connection of the gateway breaks
             await killed.read_until_killed(137)
+    agent.go.set()
     client = killed.client
     await execute(proxy, sa.update(STREAM_WRITERS).values(seen_at=LONG_AGO))
     await execute(proxy, sa.update(STREAMS).values(begun_at=sa.func.now() - 2 * ABANDONED_AGE))
