@@ -6,7 +6,6 @@ from dataclasses import replace
 import docker
 import pytest
 
-from protos.registry.v1 import catalog_pb2
 from services.provisioner.backends.docker import names
 from services.provisioner.backends.docker.backend import DockerBackend
 from services.provisioner.docker_options import DockerOptions, RegistryLogin
@@ -63,7 +62,6 @@ async def test_refresh_pulls_what_is_there_and_replaces_the_containers_of_the_ol
     async with provisioner_harness(backend) as harness:
         for runtime, image in (("own", "agents/own"), ("missing", "agents/missing")):
             harness.registry.images[runtime] = f"{registry.host}/{image}:latest"
-            harness.registry.runtimes[runtime] = catalog_pb2.GetRuntimeResponse()
         harness.registry.images["echo"] = ""
         async with harness.reconciling():
             harness.registry.set_desired(plain)
