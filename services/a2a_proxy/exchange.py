@@ -74,6 +74,7 @@ class Exchange:
         self._unwritten: dict[int, asyncio.Event] = {}
         self._frames: deque[pb.ReplyFrame] = deque()
         self._changed = asyncio.Event()
+        self._head_timer: asyncio.TimerHandle | None = None
         self._accepts_calls = True
         self._must_announce_stop = False
         self._is_closed = False
@@ -239,10 +240,10 @@ class Exchange:
         if self._is_closed:
             return
         self._frames.append(frame)
-        if may_wait:
-            asyncio.get_running_loop().call_later(HEAD_DELAY_SECONDS, self._changed.set)
-        else:
+        if not may_wait:
             self._changed.set()
+        elif self._head_timer is None:
+            self._head_timer = asyncio.get_running_loop().call_later(HEAD_DELAY_SECONDS, self._changed.set)
 
     def _send_first(self, call: WaitingCall, frame: pb.ReplyFrame, *, may_wait: bool = False) -> None:
         """Send the first frame of a reply, or all of it, unless the call is answered already."""
@@ -268,6 +269,9 @@ class Exchange:
                 self._unwritten[frame.call_id].set()
 
     def _take_batch(self) -> pb.ExchangeResponse:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
         batch: list[pb.ReplyFrame] = []
         size = 0
         while self._frames and size < FULL_MESSAGE_BYTES:

@@ -30,10 +30,13 @@ class FakeGateway:
         self._stream = stream
         self._queues: dict[int, asyncio.Queue] = {}
         self.last_call = False
+        self.messages: list[list[str | None]] = []
+        """What each message of the proxy contained: the steps of its frames."""
 
     async def read(self) -> None:
         async for message in self._stream:
             self.last_call = self.last_call or message.last_call
+            self.messages.append([frame.WhichOneof("step") for frame in message.frames])
             for frame in message.frames:
                 self._queue(frame.call_id).put_nowait(frame)
 

@@ -114,6 +114,40 @@ class PausingAgent(EchoAgent):
         return response
 
 
+class HesitatingAgent(PausingAgent):
+    """Begins a stream, and sends its only event once a test sets `go`."""
+
+    async def stream(self, request, message):
+        response = aiohttp.web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await self.go.wait()
+        await response.write(b'data: {"a":1}\n\n')
+        return response
+
+
+async def test_the_head_of_a_stream_travels_with_its_first_event(proxy, gateway, monkeypatch):
+    monkeypatch.setattr(exchange, "HEAD_DELAY_SECONDS", 60)
+    async with serve_agent(PausingAgent()) as agent:
+        proxy.registry.set_workspace(TARGET, address=agent.url)
+
+        await gateway.open(1, message_body("message/stream"))
+        await gateway.next(1)
+
+        assert gateway.messages == [["head", "chunk"]]
+        agent.go.set()
+
+
+async def test_the_head_of_a_stream_does_not_wait_for_a_late_event(proxy, gateway):
+    async with serve_agent(HesitatingAgent()) as agent:
+        proxy.registry.set_workspace(TARGET, address=agent.url)
+
+        await gateway.open(1, message_body("message/stream"))
+
+        assert (await gateway.next(1)).head.status == 200
+        agent.go.set()
+        assert (await gateway.next(1)).HasField("chunk")
+
+
 async def find_rows(proxy, count: int) -> list:
     """Return the rows of the target, that of the stream first, once there are as many."""
     rows = await proxy.list_activities(TARGET)
