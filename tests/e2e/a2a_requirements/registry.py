@@ -29,8 +29,8 @@ WITHOUT = "gRPC 0.3"
 class Requirement:
     """One requirement of the specification.
 
-    `suite_ids` are the ids of the official suite of 1.0 that it stands for; `elsewhere` are the tests of the project
-    that cover a requirement which no request to an agent can show.
+    `suite_ids` are the ids of the official suite of 1.0 that it stands for; `elsewhere` are the tests of the project,
+    as pytest names them, that cover a requirement which no request to an agent of a plane in development can show.
     """
 
     id: str
