@@ -1,6 +1,8 @@
 """Converts the HTTP answers and the events of agents that offer HTTP+JSON only into JSON-RPC answers."""
 
 from molecule_a2a.answers import convert_answer
+from molecule_a2a.error_objects import ERROR_INFO, upgrade_error
+from molecule_a2a.errors import INVALID_PARAMS, INVALID_REQUEST
 from molecule_a2a.model import Dialect, JsonObject, Operation
 from molecule_a2a.rest.error_bodies import read_error
 from molecule_a2a.rest.model import ERROR_EVENT, MIN_ERROR_STATUS, AgentRequest, RestEvent
@@ -38,12 +40,20 @@ def _build_response(body: object, http: int, request: AgentRequest) -> JsonObjec
     response: JsonObject = {"jsonrpc": "2.0", "id": request.request_id}
     target = request.target
     if http >= MIN_ERROR_STATUS:
-        return {**response, "error": read_error(body, http=http, target=target)}
+        error = read_error(body, http=http, target=target)
+        return {**response, "error": _blame_params(error) if error["code"] == INVALID_REQUEST else error}
     if target.dialect is Dialect.LEGACY:
         return {**response, "result": read_result(body, target.operation)}
     if body is None and target.operation is Operation.DELETE_PUSH_CONFIG:
         body = {}
     return {**response, "result": body}
+
+
+def _blame_params(error: JsonObject) -> JsonObject:
+    """Return the error of a request that the agent could not read: it reads the params only, not the frame."""
+    others = [one for one in error.get("data", []) if one.get("@type") != ERROR_INFO]
+    blamed: JsonObject = upgrade_error({"code": INVALID_PARAMS, "message": error["message"]})
+    return {**blamed, "data": [*blamed["data"], *others]}
 
 
 def _is_error_body(data: object) -> bool:

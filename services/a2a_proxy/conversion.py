@@ -5,16 +5,18 @@ from http import HTTPStatus
 
 from molecule_a2a.answers import convert_answer
 from molecule_a2a.error_objects import build_error
-from molecule_a2a.errors import INVALID_AGENT_RESPONSE, ConversionFailed
+from molecule_a2a.errors import INVALID_AGENT_RESPONSE, INVALID_REQUEST, ConversionFailed
 from molecule_a2a.event_streams import EventReader, EventTooLarge, StreamEvent, render_event
-from molecule_a2a.methods import STREAMING_OPERATIONS
+from molecule_a2a.methods import STREAMING_OPERATIONS, find_method
 from molecule_a2a.model import AnswerConversion, Dialect, JsonObject
 from molecule_a2a.requests import convert_request
 from molecule_a2a.rest.agent_answers import read_answer, read_event
 from molecule_a2a.rest.agent_requests import build_agent_request
 from molecule_a2a.rest.model import AgentRequest, RestEvent
+from molecule_a2a.rest.statuses import METHOD_NOT_FOUND
 from molecule_a2a.streams import StreamStep, convert_frame
 from services.a2a_proxy.dispatch_plan import GRPC, JSONRPC, REST, DispatchPlan
+from services.a2a_proxy.jsonrpc_frame import find_frame_fault
 from services.a2a_proxy.model import Answer, Push
 from services.chassis import strict_json
 
@@ -47,7 +49,7 @@ class ConvertedMessage:
 def convert_message(body: bytes, plan: DispatchPlan, *, entropy: bytes) -> ConvertedMessage | Answer:
     """Return the request in the dialect of the agent, or the error that answers it because there is no conversion.
 
-    The body is the complete request of a known method; `entropy` are 16 bytes.
+    The body is a complete request; `entropy` are 16 bytes.
     """
     request = strict_json.parse(body)
     convert = _BUILDERS[plan.binding]
@@ -148,6 +150,7 @@ def _build_rpc_message(request: JsonObject, plan: DispatchPlan, entropy: bytes) 
 
 
 def _build_rest_message(request: JsonObject, plan: DispatchPlan, entropy: bytes) -> ConvertedMessage:
+    _check_request(request)
     rest = build_agent_request(_add_tenant(request, plan), caller=plan.caller, agent=plan.agent, entropy=entropy)
     base, _, base_query = plan.push.address.partition("?")
     query = "&".join(part for part in (base_query, rest.http.query) if part)
@@ -172,6 +175,15 @@ def _build_grpc_message(request: JsonObject, plan: DispatchPlan, entropy: bytes)
         method="POST",
         rpc=str(converted.request.get("method")),
     )
+
+
+def _check_request(request: JsonObject) -> None:
+    """Raise `ConversionFailed` for a request without a form in another binding, of which the plane is the server."""
+    fault = find_frame_fault(request)
+    if fault:
+        raise ConversionFailed(INVALID_REQUEST, fault)
+    if find_method(request.get("method")) is None:
+        raise ConversionFailed(METHOD_NOT_FOUND, "method not found")
 
 
 _BUILDERS = {JSONRPC: _build_rpc_message, REST: _build_rest_message, GRPC: _build_grpc_message}

@@ -168,9 +168,10 @@ class Delivery:
 
     async def _store_for_polling(self, message: "_Message") -> Receipt:
         """Store a message for an agent that polls; the agent may also read it from its activity. Raises `InboxFull`."""
-        answer = await self._tasks.answer_for_poll(message.incoming, message.envelope)
-        if answer is not None:
-            return AnswerReceipt(answer=answer, agent_time=timedelta())
+        admitted = await self._tasks.admit_to_inbox(message.incoming, message.envelope)
+        if isinstance(admitted, Answer):
+            return AnswerReceipt(answer=admitted, agent_time=timedelta())
+        message.envelope = admitted
         self._tasks.check_room(message.incoming, message.envelope)
         stored = await self._accept(message, Acceptance.POLL)
         if stored is None:

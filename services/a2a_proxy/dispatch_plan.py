@@ -46,16 +46,21 @@ def plan_dispatch(route: Route, push: Push, *, method: str, version: str) -> Dis
 
     The name of the method says which form the request has, and the version in which form the caller reads the answer.
     An agent that serves the form of the request receives it unchanged, and so does an agent of which nothing is known.
+    What A2A does not have is left to the agent if it speaks JSON-RPC; the other bindings have no form for it.
     """
     known = find_method(method)
     if known is not None:
         return _plan(route.interfaces, push, known, method, version)
+    caller = (find_dialect(version) if version else None) or Dialect.LEGACY
+    interface = _choose_interface([one for one in route.interfaces if _is_dialable(one)], caller)
+    binding = JSONRPC if interface is None else interface.binding
     return DispatchPlan(
         push=push,
         version=_choose_version(method, version),
-        agent=Dialect.LEGACY,
-        caller=Dialect.LEGACY,
-        is_converted=False,
+        binding=binding,
+        agent=caller,
+        caller=caller,
+        is_converted=binding != JSONRPC,
     )
 
 

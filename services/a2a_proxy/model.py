@@ -235,6 +235,8 @@ class TaskReferences:
     """
 
     task_ids: tuple[str, ...] = ()
+    continued_id: str | None = None
+    """The task that a message continues."""
     context_id: str | None = None
     webhooks: tuple[str, ...] = ()
     fault: str = ""

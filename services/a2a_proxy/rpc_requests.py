@@ -53,6 +53,9 @@ HTTP_STATUSES = {
 LOCAL_CODES = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.RESOURCE_EXHAUSTED})
 """The codes that this side gives to an RPC whose connection breaks, or whose answer is too large."""
 
+EMPTY_LIST = {"tasks": [], "nextPageToken": "", "pageSize": 0, "totalSize": 0}
+"""The members of a list of tasks, which ProtoJSON leaves out where they are empty, and 1.0 requires."""
+
 INVALID_PARAMS_TEXT = "invalid params: they do not have the form of A2A 1.0"
 INVALID_ANSWER_REASON = "INVALID_AGENT_RESPONSE"
 INVALID_ANSWER_TEXT = "the agent's answer does not have the form of A2A 1.0"
@@ -350,8 +353,9 @@ def _build_error_response(http: int, body: bytes) -> RpcResponse:
 
 
 def _render(message: bytes, form: type[Message]) -> bytes:
-    """Return a serialised message as JSON."""
-    return strict_json.dump(render_message(form.FromString(message)))
+    """Return a serialised message as JSON, with the empty members that 1.0 requires."""
+    empty = EMPTY_LIST if form is a2a_pb2.ListTasksResponse else {}
+    return strict_json.dump({**empty, **render_message(form.FromString(message))})
 
 
 def _render_event(body: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """Reads what a request says about tasks: which ones it is about, and where their push notifications go."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from molecule_a2a.methods import find_method
@@ -58,13 +59,16 @@ def _read_message(params: JsonObject) -> TaskReferences:
     if not configuration and _REFERENCE_NAMES.isdisjoint(message):  # most messages; this path has to be fast
         return NO_REFERENCES
     configs = [configuration[name] for name in CONFIG_NAMES if isinstance(configuration.get(name), dict)]
-    ids = [message.get(name) for name in ("taskId", "task_id")]
+    continued = [message.get(name) for name in ("taskId", "task_id")]
+    ids = [*continued]
     ids += [config.get(name) for config in configs for name in ("taskId", "task_id")]
     for name in ("referenceTaskIds", "reference_task_ids"):
         ids += get_list(message, name)
     context_id = message.get("contextId", message.get("context_id"))
     webhooks = [url for config in configs for url in _find_urls(config)]
-    return _build(ids, context_id, webhooks)
+    references = _build(ids, context_id, webhooks)
+    named = next((id_ for id_ in continued if isinstance(id_, str) and id_), None)
+    return references if named is None or references.fault else replace(references, continued_id=named)
 
 
 def _build(ids: list[Any], context_id: object, webhooks: list[str]) -> TaskReferences:

@@ -85,6 +85,15 @@ def test_a_method_that_a2a_does_not_have_is_never_converted():
     assert not plan(offers("1.0"), method="vendor/method").is_converted
 
 
+@pytest.mark.parametrize("binding", ["HTTP+JSON", "GRPC"])
+@pytest.mark.parametrize(("stated", "caller"), [("", Dialect.LEGACY), ("1.0", Dialect.CURRENT)])
+def test_a_method_that_a2a_does_not_have_is_left_to_no_agent_of_another_binding(binding, stated, caller):
+    found = plan(offers("1.0", binding=binding), method="vendor/method", version=stated)
+
+    assert (found.binding, found.is_converted, found.caller) == (binding, True, caller)
+    assert not plan(offers("1.0", binding=binding), offers("0.3"), method="vendor/method").is_converted
+
+
 def test_a_stated_version_decides_the_form_of_the_answer():
     found = plan(offers("0.3"), offers("1.0"), method="message/send", version="1.0")
 

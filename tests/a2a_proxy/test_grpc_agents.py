@@ -207,6 +207,26 @@ async def test_an_error_without_details_has_the_code_of_its_status(proxy, gatewa
     assert (error["message"], error["data"][0]["reason"]) == ("no", reason)
 
 
+async def test_an_empty_list_has_the_members_that_1_0_requires(proxy, gateway):
+    class EmptyAgent(A2AServiceServicer):
+        async def ListTasks(self, request, context):
+            return pb.ListTasksResponse()
+
+    async with serve_rpcs(EmptyAgent()) as address:
+        offer(proxy, address)
+        listed = (await ask(gateway, request("ListTasks", {})))["result"]
+
+    assert listed == {"tasks": [], "nextPageToken": "", "pageSize": 0, "totalSize": 0}
+
+
+async def test_a_method_that_a2a_does_not_have_is_refused_and_nothing_is_sent(proxy, gateway):
+    offer(proxy, "127.0.0.1:9")
+
+    error = (await ask(gateway, request("vendor/method", {}), version="1.0"))["error"]
+
+    assert (error["code"], error["data"][0]["reason"]) == (-32601, "METHOD_NOT_FOUND")
+
+
 async def test_an_answer_that_is_no_message_is_an_error(proxy, gateway):
     class Garbage(grpc.GenericRpcHandler):
         def service(self, _):

@@ -69,6 +69,29 @@ async def test_a_stream_ends_with_the_completed_task(proxy, gateway, agent_url, 
     assert "hello" in json.dumps(events)
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        ({"jsonrpc": "1.0"}, -32600),
+        ({"method": 7}, -32600),
+        ({"id": {"an": "object"}}, -32600),
+        ({"method": "vendor/method"}, -32601),
+        ({"params": {"message": {"parts": "text"}}}, -32602),
+    ],
+)
+async def test_a_request_of_a_wrong_form_is_refused_as_an_agent_of_json_rpc_refuses_it(
+    proxy, gateway, agent_url, version, members, code
+):
+    offer(proxy, agent_url, version)
+    body = json.dumps({**json.loads(current_message("hello")), **members}).encode()
+
+    found = await ask(gateway, body, version="1.0")
+
+    assert (found["error"]["code"], len(found["error"]["data"])) == (code, 1), found
+    assert found["id"] == (None if "id" in members else 7)
+
+
 async def test_json_rpc_is_preferred_even_in_the_other_dialect(proxy, gateway, agent_url):
     async with serve_agent(LegacyAgent()) as other:
         interfaces = [

@@ -56,6 +56,8 @@ async def test_a_signature_fits_wherever_the_stored_card_is_read(database_url, t
         for stored in (workspace, *(one for one in (*listed, *peers) if one["id"] == workspace_id)):
             assert stored["agent_card"] == signed
             assert await keys.judge(stored["agent_card"]) is SignatureState.VERIFIED
+        revoked = write_keys(tmp_path / "later.json", [CardSigner(key_id="next").publish()])
+        assert await revoked.judge(signed) is SignatureState.UNVERIFIED
 
         polling = await register(CARD, delivery_mode="poll")
         assert len(polling.json()["warnings"]) == 1

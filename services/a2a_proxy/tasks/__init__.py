@@ -16,6 +16,8 @@
 | `retention`     | erases entries that are too old, and those of purged workspaces                |      |
 | `webhooks`      | judges the addresses to which agents send push notifications                   |      |
 | `queued_tasks`  | reads, lists, cancels and follows queued messages as tasks                     |      |
+| `lookup`        | finds what is known of the tasks that a request names                          |      |
+| `inbox_requests`| answers requests to agents that fetch their messages, and admits the messages  |      |
 | `agent_answers` | notes the tasks in the answers of agents, and filters their lists              |      |
 | `service`       | admits requests about tasks, and answers for agents that fetch their messages  |      |
 """

@@ -1,22 +1,28 @@
 """Reads what a list of tasks asks for, and filters the lists that agents answer with."""
 
+import re
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from molecule_a2a.model import Dialect
 from molecule_a2a.tasks import STATES, downgrade_state
 from services.a2a_proxy.model import JsonObject
+from services.a2a_proxy.queue.model import QueuedMessage
 from services.a2a_proxy.task_references import MAX_ID_LENGTH
-from services.a2a_proxy.tasks.model import TaskListQuery
-from services.a2a_proxy.tasks.views import limit_history
+from services.a2a_proxy.tasks.model import ListPosition, TaskListQuery
+from services.a2a_proxy.tasks.views import find_time, limit_history
 
 DEFAULT_PAGE_SIZE = 50
 
 MAX_PAGE_SIZE = 100
 
-MAX_TOKEN_DIGITS = 18
-"""Digits of the longest page token."""
+PAGE_TOKEN = re.compile(r"([0-9]{1,17})-([0-9]{1,18})", re.ASCII)
+"""The microseconds and the number of a position."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+MICROSECOND = timedelta(microseconds=1)
 
 
 class InvalidQueryError(ValueError):
@@ -38,14 +44,19 @@ def parse_query(params: JsonObject) -> TaskListQuery:
 
 
 def build_list(
-    tasks: list[JsonObject], query: TaskListQuery, dialect: Dialect, *, total: int, before: int | None
+    tasks: list[JsonObject], query: TaskListQuery, dialect: Dialect, *, total: int, before: ListPosition | None
 ) -> JsonObject:
-    """Return the page of a list; `before` is the number before which the next page begins, `None` on the last one."""
+    """Return the page of a list; `before` is the position after which the next page begins, `None` on the last one."""
     shown = [limit_history(task, query.history_length, dialect) for task in tasks]
     if not query.has_artifacts:
         shown = [{name: value for name, value in task.items() if name != "artifacts"} for task in shown]
-    token = "" if before is None else str(before)
+    token = "" if before is None else f"{(before.changed_at - EPOCH) // MICROSECOND}-{before.seq}"
     return {"tasks": shown, "nextPageToken": token, "pageSize": query.page_size, "totalSize": total}
+
+
+def find_position(message: QueuedMessage) -> ListPosition:
+    """Return where a page ends whose last task stands for a message."""
+    return ListPosition(find_time(message), message.seq)
 
 
 def find_tasks(result: object) -> list[Any] | None:
@@ -117,9 +128,10 @@ def _parse_page_size(value: object) -> int:
     return value
 
 
-def _parse_token(value: object) -> int | None:
+def _parse_token(value: object) -> ListPosition | None:
     if value is None or value == "":
         return None
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= MAX_TOKEN_DIGITS:
-        return int(value)
+    found = PAGE_TOKEN.fullmatch(value) if isinstance(value, str) else None
+    if found is not None:
+        return ListPosition(EPOCH + int(found[1]) * MICROSECOND, int(found[2]))
     raise InvalidQueryError("pageToken must be one of an earlier page")

@@ -38,16 +38,24 @@ class NewTask:
     queue_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ListPosition:
+    """Where a page of a list ends: at the message with this number, which came into its state at this time."""
+
+    changed_at: datetime
+    seq: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskListQuery:
-    """Which tasks of a workspace to list, the newest first, from before the number `before`."""
+    """Which tasks of a workspace to list, those first that changed last, from after a position."""
 
     context_id: str | None = None
     state: str | None = None
     """As A2A 0.3 writes it."""
     changed_after: datetime | None = None
     page_size: int = 50
-    before: int | None = None
+    before: ListPosition | None = None
     history_length: int | None = None
     has_artifacts: bool = False
 

@@ -9,6 +9,7 @@ from molecule_a2a.errors import INVALID_PARAMS, INVALID_REQUEST, UNSUPPORTED_OPE
 from molecule_a2a.methods import find_method
 from molecule_a2a.model import Operation
 from services.a2a_proxy.json_values import get_object
+from services.a2a_proxy.jsonrpc_frame import find_frame_fault
 from services.a2a_proxy.model import Envelope, JsonObject
 from services.a2a_proxy.task_references import MESSAGE_OPERATIONS, PUSH_OPERATIONS
 from services.a2a_proxy.tasks.responses import METHOD_NOT_FOUND, PUSH_NOTIFICATION_NOT_SUPPORTED
@@ -28,9 +29,9 @@ class RequestFault:
 def find_fault(envelope: Envelope) -> RequestFault | None:
     """Return what is wrong with a JSON-RPC request, or that its method is not served; `None` for a right one."""
     request = strict_json.parse(envelope.body)
-    fault = _find_fault_of_frame(request)
-    if fault is not None:
-        return fault
+    fault = find_frame_fault(request)
+    if fault:
+        return RequestFault(INVALID_REQUEST, fault)
     known = find_method(envelope.method)
     if known is None:
         return RequestFault(METHOD_NOT_FOUND)
@@ -42,17 +43,6 @@ def find_fault(envelope: Envelope) -> RequestFault | None:
     if known.operation in MESSAGE_OPERATIONS:
         return _find_fault_of_message(params)
     return _judge_history_length(params)
-
-
-def _find_fault_of_frame(request: JsonObject) -> RequestFault | None:
-    if request.get("jsonrpc") != "2.0":
-        return RequestFault(INVALID_REQUEST, 'invalid request: jsonrpc must be "2.0"')
-    if not isinstance(request.get("method"), str) or not request["method"]:
-        return RequestFault(INVALID_REQUEST, "invalid request: method must be a text")
-    request_id = request.get("id")
-    if isinstance(request_id, (dict, list, bool)):
-        return RequestFault(INVALID_REQUEST, "invalid request: id must be a text or a number")
-    return None
 
 
 def _find_fault_of_message(params: JsonObject) -> RequestFault | None:

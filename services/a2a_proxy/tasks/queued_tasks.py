@@ -15,7 +15,7 @@ from services.a2a_proxy.queue.model import OPEN_STATES, Change, MessageState, Qu
 from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.a2a_proxy.tasks import events, lists, views
 from services.a2a_proxy.tasks.model import Subscription, TaskListQuery, TaskOwner
-from services.a2a_proxy.tasks.store import TaskStore
+from services.a2a_proxy.tasks.store import MAX_LISTED_BYTES, TaskStore
 from services.a2a_proxy.tasks.watching import QueueWatch
 from services.chassis.errors import Unavailable
 from services.chassis.large_bodies import run_by_size
@@ -55,9 +55,11 @@ class QueuedTasks:
     async def show(
         self, message: QueuedMessage, dialect: Dialect, *, id_: str | None = None, keeps_agent_id: bool = False
     ) -> JsonObject:
-        """Return the task that stands for a message (`views.build_task`)."""
-        build = partial(views.build_task, message, dialect, id_=id_, keeps_agent_id=keeps_agent_id)
-        return await run_by_size(len(message.answer_body or b""), build)
+        """Return the task that stands for a message (`views.build_task`); raises `Unavailable`."""
+        async with self._store.begin_single() as tx:
+            requests = await tx.read_requests([message.id])
+        request = requests.get(message.id, b"")
+        return await _build_task(message, dialect, request, id_=id_, keeps_agent_id=keeps_agent_id)
 
     async def cancel(self, message: QueuedMessage) -> QueuedMessage | None:
         """Drop a message that waits; `None` if it does not wait any more. Raises `Unavailable`."""
@@ -81,9 +83,10 @@ class QueuedTasks:
         """Return a page of the tasks that stand for the messages of a target; raises `Unavailable`."""
         async with self._store.begin() as tx:
             found, total = await tx.list_messages(target, caller, org_workspaces, query)
-        shown = found[: query.page_size]
-        tasks = [await self.show(message, dialect) for message in shown]
-        before = shown[-1].seq if len(found) > len(shown) else None
+            shown = found[: query.page_size]
+            requests = await tx.read_requests([message.id for message in shown], max_bytes=MAX_LISTED_BYTES)
+        tasks = [await _build_task(message, dialect, requests.get(message.id, b"")) for message in shown]
+        before = lists.find_position(shown[-1]) if len(found) > len(shown) else None
         return lists.build_list(tasks, query, dialect, total=total, before=before)
 
     def check_room(self, target: WorkspaceId) -> None:
@@ -142,3 +145,15 @@ class QueuedTasks:
                     break
                 return found[subscription.queue_id]
         raise StreamInterrupted
+
+
+async def _build_task(
+    message: QueuedMessage,
+    dialect: Dialect,
+    request: bytes,
+    *,
+    id_: str | None = None,
+    keeps_agent_id: bool = False,
+) -> JsonObject:
+    build = partial(views.build_task, message, dialect, request=request, id_=id_, keeps_agent_id=keeps_agent_id)
+    return await run_by_size(len(message.answer_body or b"") + len(request), build)

@@ -1,9 +1,9 @@
 """Admits requests about tasks, and shows accepted messages as tasks."""
 
-import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from molecule_a2a.errors import TASK_NOT_FOUND, UNSUPPORTED_OPERATION
 from molecule_a2a.methods import find_method
@@ -27,10 +27,12 @@ from services.a2a_proxy.model import (
 )
 from services.a2a_proxy.queue.model import OPEN_STATES, QueuedMessage
 from services.a2a_proxy.task_references import MESSAGE_OPERATIONS, PUSH_OPERATIONS
-from services.a2a_proxy.tasks import lists, poll_requests, responses, rules, views
+from services.a2a_proxy.tasks import poll_requests, responses, rules, views
 from services.a2a_proxy.tasks.access import TaskAccess, get_owner
 from services.a2a_proxy.tasks.agent_answers import AgentAnswers
-from services.a2a_proxy.tasks.model import Subscription, TaskOwner
+from services.a2a_proxy.tasks.inbox_requests import InboxRequests
+from services.a2a_proxy.tasks.lookup import TaskLookup
+from services.a2a_proxy.tasks.model import Subscription
 from services.a2a_proxy.tasks.queued_tasks import QueuedTasks
 from services.a2a_proxy.tasks.register import TaskRegister
 from services.a2a_proxy.tasks.responses import answer_error, answer_result, build_fault, choose_dialect
@@ -39,25 +41,13 @@ from services.chassis import strict_json
 from services.chassis.clock import Clock
 from services.chassis.large_bodies import run_by_size
 
-QUEUE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
 STREAM_HEADERS = {"content-type": "text/event-stream"}
-
-NO_TASK_ID = "invalid params: the id of the task is required"
 
 ENDED = "the task has ended: it can be read, but not subscribed to"
 
 OK = 200
 
 FIRST_ERROR = 300
-
-
-@dataclass(frozen=True, slots=True)
-class _FoundTask:
-    """What is known of a task that a request names; `message` is the queued message that stands for it."""
-
-    owner: TaskOwner
-    message: QueuedMessage | None = None
 
 
 class Tasks:
@@ -73,9 +63,10 @@ class Tasks:
         webhooks: Webhooks,
         clock: Clock,
     ) -> None:
-        self._register = register
+        self._lookup = TaskLookup(register, queued)
         self._access = access
         self._queued = queued
+        self._inbox_requests = InboxRequests(queued, self._lookup, access)
         self._answers = answers
         self._webhooks = webhooks
         self._clock = clock
@@ -96,7 +87,7 @@ class Tasks:
             raise build_fault(envelope, fault)
         if not references.task_ids:
             return None
-        found = await self._find(incoming.target, references.task_ids, route)
+        found = await self._lookup.find(incoming.target, references.task_ids, route.mode)
         caller = get_owner(incoming)
         visible = {id_: self._access.may_see(caller, task.owner) for id_, task in found.items()}
         if not rules.may_use(envelope.method, caller, references.task_ids, visible):
@@ -107,25 +98,9 @@ class Tasks:
             return None
         return await self._answer_for_message(envelope, message, id_, route, deadline)
 
-    async def answer_for_poll(self, incoming: IncomingMessage, envelope: Envelope) -> Answer | None:
-        """Answer a request to an agent that fetches its messages; `None` for a message and for a bare body.
-
-        Such a request is not queued: nobody could read what the agent answers. Raises `MalformedMessage`.
-        """
-        if not envelope.is_json_rpc:
-            return None
-        fault = await run_by_size(len(envelope.body), poll_requests.find_fault, envelope)
-        if fault is not None:
-            return answer_error(envelope, fault.code, fault.text)
-        known = find_method(envelope.method)
-        operation = None if known is None else known.operation
-        if operation in MESSAGE_OPERATIONS:
-            return None
-        if operation is Operation.LIST_TASKS:
-            return await self._list(incoming, envelope)
-        if not envelope.references.task_ids:
-            raise build_fault(envelope, NO_TASK_ID)
-        return answer_error(envelope, TASK_NOT_FOUND)
+    async def admit_to_inbox(self, incoming: IncomingMessage, envelope: Envelope) -> Answer | Envelope:
+        """Answer a request to an agent that fetches its messages, or return the message to store (`InboxRequests`)."""
+        return await self._inbox_requests.admit(incoming, envelope)
 
     async def present(
         self, receipt: QueueReceipt, incoming: IncomingMessage, envelope: Envelope, deadline: Deadline | None
@@ -204,16 +179,6 @@ class Tasks:
         )
         return self._queued.follow(subscription, deadline=deadline)
 
-    async def _list(self, incoming: IncomingMessage, envelope: Envelope) -> Answer:
-        try:
-            query = lists.parse_query(get_object(strict_json.parse(envelope.body), "params"))
-        except lists.InvalidQueryError as invalid:
-            raise build_fault(envelope, f"invalid params: {invalid}") from None
-        caller, dialect = get_owner(incoming), choose_dialect(envelope)
-        workspaces = self._access.list_workspaces(caller)
-        page = await self._queued.list_tasks(incoming.target, caller, workspaces, query, dialect)
-        return answer_result(envelope, page)
-
     async def _show_receipt(self, receipt: QueueReceipt, target: WorkspaceId, envelope: Envelope) -> JsonObject:
         """Return the task of a receipt: as it is now, if the same message had been accepted before."""
         dialect = choose_dialect(envelope)
@@ -221,36 +186,20 @@ class Tasks:
             message = (await self._queued.find(target, [receipt.queue_id])).get(receipt.queue_id)
             if message is not None:
                 return views.wrap(await self._queued.show(message, dialect), dialect)
-        context_id = envelope.references.context_id
-        task = views.build_submitted(receipt.queue_id, context_id, self._clock.now(), dialect)
-        return views.wrap(task, dialect)
-
-    # Owners ──────────────────────────────────────────────────────────────────
-
-    async def _find(self, target: WorkspaceId, ids: Sequence[str], route: Route) -> Mapping[str, _FoundTask]:
-        """Return what is known of tasks: of those of agents from the register, of queued messages from the queue."""
-        known = await self._register.find(target, ids)
-        queue_ids: dict[str, str] = {}
-        for id_ in ids:
-            if id_ not in known:
-                if QUEUE_ID.fullmatch(id_):
-                    queue_ids[id_] = id_
-            elif (queue_id := known[id_].queue_id) is not None and route.mode is DeliveryMode.POLL:
-                queue_ids[id_] = queue_id
-        messages = await self._queued.find(target, list(queue_ids.values())) if queue_ids else {}
-        found = {id_: _FoundTask(task.owner) for id_, task in known.items()}
-        for id_, queue_id in queue_ids.items():
-            message = messages.get(queue_id)
-            if message is not None:
-                owner = found[id_].owner if id_ in found else TaskOwner(message.caller_id, message.caller_org_id)
-                found[id_] = _FoundTask(owner, message)
-        return found
+        context_id, at = envelope.references.context_id, self._clock.now()
+        show = partial(views.build_submitted, receipt.queue_id, context_id, at, dialect, request=envelope.body)
+        task = await run_by_size(len(envelope.body), show)
+        length = _read_history_length(envelope.body, "configuration")
+        return views.wrap(views.limit_history(task, length, dialect), dialect)
 
 
 def _build_stream(chunks: AsyncGenerator[bytes, None]) -> Stream:
     return Stream(status=OK, headers=STREAM_HEADERS, chunks=chunks, holds_request=False)
 
 
-def _read_history_length(body: bytes) -> object:
-    params = get_object(strict_json.parse(body), "params")
-    return params.get("historyLength", params.get("history_length"))
+def _read_history_length(body: bytes, *path: str) -> object:
+    """Return the length in the params of a request, or in the object that `path` names in them."""
+    members = strict_json.parse(body)
+    for name in ("params", *path):
+        members = get_object(members, name)
+    return members.get("historyLength", members.get("history_length"))

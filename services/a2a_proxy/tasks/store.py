@@ -17,6 +17,7 @@ from services.a2a_proxy.queue.store.rows import message_from_row
 from services.a2a_proxy.queue.store.statements import MESSAGE_COLUMNS, NOW
 from services.a2a_proxy.queue.tables import QUEUED_MESSAGES
 from services.a2a_proxy.store import CompiledStatement, build_array_table, select_distinct
+from services.a2a_proxy.tables import ACTIVITIES
 from services.a2a_proxy.tasks.model import KnownTask, NewTask, TaskListQuery, TaskOwner
 from services.a2a_proxy.tasks.tables import TASKS
 from services.chassis import database
@@ -24,8 +25,11 @@ from services.chassis import database
 LISTED_METHODS = ("message/send", "message/stream", "SendMessage", "SendStreamingMessage")
 """The methods of the messages that a list of tasks shows."""
 
-MAX_LISTED_ANSWER_BYTES = 64 * 1024
-"""Bytes of the largest answer that a list of tasks reads. A task with a larger one is listed without its contents."""
+MAX_LISTED_BYTES = 64 * 1024
+"""Bytes of the largest request and of the largest answer that a list of tasks reads.
+
+A task with a larger answer is listed without its contents, and one with a larger request without its history.
+"""
 
 _T = TASKS.c
 _M = QUEUED_MESSAGES.c
@@ -105,18 +109,36 @@ class TaskTransaction:
         found = [message_from_row(row) for row in await self._connection.execute(query)]
         return {message.id: message for message in found}
 
+    async def read_requests(self, ids: Sequence[str], *, max_bytes: int | None = None) -> dict[str, bytes]:
+        """Return the requests of messages, as far as they are kept; those over `max_bytes` are left out.
+
+        The queue drops a request when its message ends; the activity log has it longer.
+        """
+        logged = sa.func.convert_to(ACTIVITIES.c.request_body, "UTF8")
+        request = sa.case((sa.func.octet_length(_M.body) > 0, _M.body), else_=logged)
+        joined = QUEUED_MESSAGES.outerjoin(ACTIVITIES, ACTIVITIES.c.id == _M.id)
+        query = sa.select(_M.id, request.label("request")).select_from(joined).where(_M.id.in_(list(ids)))
+        if max_bytes is not None:
+            query = query.where(sa.func.octet_length(request) <= max_bytes)
+        rows = await self._connection.execute(query)
+        return {row.id: bytes(row.request) for row in rows if row.request is not None}
+
     async def list_messages(
         self, target: WorkspaceId, caller: TaskOwner, org_workspaces: Sequence[WorkspaceId], query: TaskListQuery
     ) -> tuple[list[QueuedMessage], int]:
-        """Return the messages of a page, without large answers and one more than fit, and how many there are in all."""
+        """Return the messages of a page, without large answers and one more than fit, and how many there are in all.
+
+        Those that changed last come first.
+        """
         conditions = _build_conditions(target, caller, org_workspaces, query)
         total = int(await self._connection.scalar(sa.select(sa.func.count()).where(*conditions)) or 0)
         if query.before is not None:
-            conditions.append(_M.seq < query.before)
-        fits = sa.func.octet_length(_M.answer_body) <= MAX_LISTED_ANSWER_BYTES
+            end = sa.tuple_(sa.literal(query.before.changed_at), sa.literal(query.before.seq))
+            conditions.append(sa.tuple_(_CHANGED_AT, _M.seq) < end)
+        fits = sa.func.octet_length(_M.answer_body) <= MAX_LISTED_BYTES
         columns = [column for column in _COLUMNS if column.name != "answer_body"]
         page = sa.select(*columns, _NO_BODY, sa.case((fits, _M.answer_body)).label("answer_body"))
-        page = page.where(*conditions).order_by(_M.seq.desc()).limit(query.page_size + 1)
+        page = page.where(*conditions).order_by(_CHANGED_AT.desc(), _M.seq.desc()).limit(query.page_size + 1)
         return [message_from_row(row) for row in await self._connection.execute(page)], total
 
 
@@ -167,7 +189,7 @@ def _build_conditions(
     if query.state is not None:
         conditions.append(sa.literal(query.state) == _STATE)
     if query.changed_after is not None:
-        conditions.append(sa.literal(query.changed_after) < _CHANGED_AT)
+        conditions.append(sa.literal(query.changed_after) <= _CHANGED_AT)
     return conditions
 
 

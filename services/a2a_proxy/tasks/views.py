@@ -8,9 +8,9 @@ from molecule_a2a.events import downgrade_event
 from molecule_a2a.model import Dialect, Operation
 from molecule_a2a.tasks import TERMINAL_STATES, downgrade_task, upgrade_task
 from services.a2a_proxy.answered_tasks import find_task
-from services.a2a_proxy.json_values import get_list
+from services.a2a_proxy.json_values import get_list, get_object
 from services.a2a_proxy.model import JsonObject
-from services.a2a_proxy.queue.model import MessageState, QueuedMessage, Result
+from services.a2a_proxy.queue.model import OPEN_STATES, MessageState, QueuedMessage, Result
 from services.a2a_proxy.queue.rules import describe_end
 from services.chassis import strict_json
 
@@ -38,18 +38,39 @@ def choose_context_id(queue_id: str, named: str | None) -> str:
     return named or str(uuid5(_NAMESPACE, queue_id))
 
 
-def build_submitted(queue_id: str, context_id: str | None, at: datetime, dialect: Dialect) -> JsonObject:
-    """Return the task that stands for a message which has just been accepted."""
-    return in_dialect(_build_task(queue_id, choose_context_id(queue_id, context_id), "submitted", at), dialect)
+def has_ended(message: QueuedMessage) -> bool:
+    """Whether the task that stands for a message is over; one in which the agent asks for more is not."""
+    if message.state is MessageState.COMPLETED and message.answer_state is not None:
+        return message.answer_state in TERMINAL_STATES
+    return message.state not in OPEN_STATES
+
+
+def find_agent_context(message: QueuedMessage) -> str | None:
+    """Return the context of the task that the agent answered with, which its callers read."""
+    answered = None if message.answer_body is None else find_task(message.answer_body)
+    return None if answered is None else answered.context_id
+
+
+def build_submitted(
+    queue_id: str, context_id: str | None, at: datetime, dialect: Dialect, *, request: bytes = b""
+) -> JsonObject:
+    """Return the task that stands for a message which has just been accepted with a request."""
+    task = _build_task(queue_id, choose_context_id(queue_id, context_id), "submitted", at)
+    return in_dialect(_add_history(task, request), dialect)
 
 
 def build_task(
-    message: QueuedMessage, dialect: Dialect, *, id_: str | None = None, keeps_agent_id: bool = False
+    message: QueuedMessage,
+    dialect: Dialect,
+    *,
+    request: bytes = b"",
+    id_: str | None = None,
+    keeps_agent_id: bool = False,
 ) -> JsonObject:
     """Return the task that stands for a message; `id_` is its id, unless it has that of the message.
 
     If the agent answered with a task, it is that task. Its id is replaced, unless it `keeps_agent_id` because the agent
-    can be asked for it.
+    can be asked for it. The message of the `request` is its history, unless the agent tells one.
     """
     id_ = id_ or message.id
     if keeps_agent_id and message.answer_body is not None and message.answer_state is not None:
@@ -57,12 +78,12 @@ def build_task(
         id_ = id_ if answered is None else answered.id
     context_id = choose_context_id(message.id, message.context_id)
     if message.state is MessageState.COMPLETED:
-        return in_dialect(_build_completed(message, id_, context_id), dialect)
-    task = _build_task(id_, context_id, STATES[message.state], _find_time(message))
+        return in_dialect(_add_history(_build_completed(message, id_, context_id), request), dialect)
+    task = _build_task(id_, context_id, STATES[message.state], find_time(message))
     text = describe_end(message) if message.state not in {MessageState.QUEUED, MessageState.DISPATCHING} else ""
     if text:
         task["status"]["message"] = _build_text(message.id, id_, context_id, text)
-    return in_dialect(task, dialect)
+    return in_dialect(_add_history(task, request), dialect)
 
 
 def in_dialect(task: JsonObject, dialect: Dialect) -> JsonObject:
@@ -94,6 +115,30 @@ def format_time(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def find_time(message: QueuedMessage) -> datetime:
+    """Return when the message came into its state, as far as it is stored."""
+    match message.state:
+        case MessageState.QUEUED:
+            return message.accepted_at
+        case MessageState.DISPATCHING:
+            return message.dispatched_at or message.accepted_at
+        case _:
+            return message.ended_at or message.accepted_at
+
+
+def _add_history(task: JsonObject, request: bytes) -> JsonObject:
+    """Return a task with the message of a request as its history, if it has none; the request may be in any dialect."""
+    if task.get("history") or not request:
+        return task
+    try:
+        message = get_object(get_object(strict_json.parse(request), "params"), "message")
+    except strict_json.InvalidJson:
+        return task
+    if not message:
+        return task
+    return {**task, "history": [{**message, "taskId": task["id"], "contextId": task["contextId"]}]}
+
+
 def _build_completed(message: QueuedMessage, id_: str, context_id: str) -> JsonObject:
     if message.answer_body is None:
         return _build_unanswered(message, id_, context_id)
@@ -108,7 +153,7 @@ def _build_completed(message: QueuedMessage, id_: str, context_id: str) -> JsonO
 
 def _show_result(message: QueuedMessage, result: Any, id_: str, context_id: str) -> JsonObject:  # noqa: ANN401
     """Return the task for an answer that is no error: a task, the last event of a stream, a message, or other data."""
-    shown = _build_task(id_, context_id, "completed", _find_time(message))
+    shown = _build_task(id_, context_id, "completed", find_time(message))
     event = downgrade_event(result, operation=Operation.SEND_MESSAGE) or {}
     match event:
         case {"kind": "task"} if message.answer_state is not None:
@@ -140,7 +185,7 @@ def _build_unanswered(message: QueuedMessage, id_: str, context_id: str) -> Json
     """Return the task of a message that was completed without an answer, or with one that was not kept."""
     if message.result is Result.ERROR:
         return _fail(message, id_, context_id, message.last_error or NO_ANSWER)
-    task = _build_task(id_, context_id, message.answer_state or "completed", _find_time(message))
+    task = _build_task(id_, context_id, message.answer_state or "completed", find_time(message))
     if message.answer_state is not None:
         text = "the answer of the agent is not kept any more"
         task["status"]["message"] = _build_text(message.id, id_, context_id, text)
@@ -148,7 +193,7 @@ def _build_unanswered(message: QueuedMessage, id_: str, context_id: str) -> Json
 
 
 def _fail(message: QueuedMessage, id_: str, context_id: str, text: str) -> JsonObject:
-    task = _build_task(id_, context_id, "failed", _find_time(message))
+    task = _build_task(id_, context_id, "failed", find_time(message))
     task["status"]["message"] = _build_text(message.id, id_, context_id, text)
     return task
 
@@ -172,17 +217,6 @@ def _build_text(queue_id: str, id_: str, context_id: str, text: str) -> JsonObje
         "taskId": id_,
         "contextId": context_id,
     }
-
-
-def _find_time(message: QueuedMessage) -> datetime:
-    """Return when the message came into its state, as far as it is stored."""
-    match message.state:
-        case MessageState.QUEUED:
-            return message.accepted_at
-        case MessageState.DISPATCHING:
-            return message.dispatched_at or message.accepted_at
-        case _:
-            return message.ended_at or message.accepted_at
 
 
 def _derive(queue_id: str, name: str) -> str:

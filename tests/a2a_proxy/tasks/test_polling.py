@@ -280,14 +280,14 @@ async def test_a_list_shows_the_messages_of_the_caller_page_by_page(agent, one, 
         token = page["nextPageToken"]
         pages.append([task["id"] for task in page["tasks"]])
         assert (page["totalSize"], page["pageSize"]) == (5, 2)
-    assert pages == [mine[:2:-1], mine[2:0:-1], mine[:1]]
+    assert pages == [[mine[1], mine[0]], [mine[4], mine[3]], [mine[2]]], "those first that changed last"
 
     async def find(**query) -> list[str]:
         found = (await one.call("ListTasks", **query))["result"]
         assert found["totalSize"] == len(found["tasks"])
         return [task["id"] for task in found["tasks"]]
 
-    assert await find(contextId="odd") == [mine[3], mine[1]]
+    assert await find(contextId="odd") == [mine[1], mine[3]]
     assert await find(status="TASK_STATE_INPUT_REQUIRED") == [mine[0]]
     assert await find(status="TASK_STATE_WORKING") == [mine[1]]
     assert await find(status="TASK_STATE_SUBMITTED") == mine[:1:-1]
@@ -303,7 +303,8 @@ async def test_a_list_shows_the_messages_of_the_caller_page_by_page(agent, one, 
     "query",
     [
         *({"pageSize": 101}, {"pageSize": 0}, {"pageSize": "2"}),
-        *({"pageToken": "x"}, {"status": "odd"}, {"statusTimestampAfter": "1"}),
+        *({"pageToken": "x"}, {"pageToken": "7"}, {"pageToken": "1-"}, {"pageToken": "1-1x"}),
+        *({"pageToken": "9" * 18 + "-1"}, {"status": "odd"}, {"statusTimestampAfter": "1"}),
     ],
 )
 async def test_a_list_of_something_impossible_is_refused(agent, one, query):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -131,14 +132,19 @@ async def serve_agents(http: httpx.AsyncClient) -> AsyncIterator[dict[str, Serve
         yield {kind: await stack.enter_async_context(serve_agent(kind, http)) for kind in KINDS}
 
 
-async def register(plane: Plane, agent: ServedAgent, offered: list[tuple[str, str]], start: Start) -> Address:
-    """Register an agent with the interfaces of some bindings and versions; returns its address on the plane."""
+async def register(plane: Plane, agent: ServedAgent, dialect: str, start: Start) -> Address:
+    """Register an agent by its interface of one dialect, such as `HTTP+JSON 1.0`; returns its address on the plane."""
     card = AgentCard()
     card.CopyFrom(agent.card)
-    kept = [one for one in card.supported_interfaces if (one.protocol_binding, one.protocol_version) in offered]
+    binding, version = dialect.upper().replace("JSON-RPC", "JSONRPC").split()
+    kept = [
+        one
+        for one in agent.card.supported_interfaces
+        if (one.protocol_binding, one.protocol_version) == (binding, version)
+    ]
     del card.supported_interfaces[:]
     card.supported_interfaces.extend(kept)
-    name = card.name.replace(" ", "-")
+    name = "-".join(re.findall("[a-z0-9]+", f"{card.name} {dialect}".lower()))
     workspace_id, token = await create_workspace(plane, name, delivery_mode="push")
     url = kept[0].url if "://" in kept[0].url else f"http://{kept[0].url}"
     document = json.loads(json_format.MessageToJson(card))

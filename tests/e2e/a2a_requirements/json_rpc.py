@@ -23,10 +23,12 @@ class CurrentRpc(Caller):
         return await self.post(self.build_request(operation, params), headers)
 
     async def post(self, body: Any, headers: Mapping[str, str] | None = None) -> Reply:
-        """Send any body: bytes as they are, anything else as JSON."""
+        """Send any body: bytes as they are, anything else as JSON. A stream counts as its first event."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"Content-Type": "application/json", **self.build_headers(headers)}
         response = await self.http.post(self.address.rpc, content=content, headers=sent)
+        if response.headers.get("content-type", "").startswith(EVENT_STREAM):
+            return self.read(json.loads(next(filter(None, map(parse_data, response.text.splitlines())))), response)
         return self.read(response.json(), response)
 
     async def events(

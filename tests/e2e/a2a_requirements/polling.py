@@ -19,17 +19,20 @@ CARD = {
 }
 
 
-async def serve_polling_agent(plane: Plane, start: Start) -> Address:
-    """Register an agent that polls, and answer its inbox in the background."""
+async def serve_polling_agent(plane: Plane, start: Start, given_back: set[str]) -> Address:
+    """Register an agent that polls, and answer its inbox in the background.
+
+    The ids of the messages that it gives back are added to `given_back`.
+    """
     workspace_id, token = await create_workspace(plane, "agent-poll", delivery_mode="poll")
     headers = {"Authorization": f"Bearer {token}"}
     body = {"id": workspace_id, "agent_card": CARD, "delivery_mode": "poll"}
     await bring_online(plane, body, token, start)
-    start(_answer_inbox(plane, workspace_id, headers))
+    start(_answer_inbox(plane, workspace_id, headers, given_back))
     return build_address(plane, workspace_id)
 
 
-async def _answer_inbox(plane: Plane, workspace_id: str, headers: dict[str, str]) -> None:
+async def _answer_inbox(plane: Plane, workspace_id: str, headers: dict[str, str], given_back: set[str]) -> None:
     path = f"/workspaces/{workspace_id}/inbox"
     while True:
         query = {"wait": 5, "max": 10, "lease_seconds": 60}
@@ -39,6 +42,7 @@ async def _answer_inbox(plane: Plane, workspace_id: str, headers: dict[str, str]
             if words & KEPT_WORDS:
                 body: JsonObject = {"receipt": item["receipt"], "delay_seconds": 3600}
                 await plane.http.post(f"{path}/{item['id']}/nack", json=body, headers=headers)
+                given_back.add(item["id"])
                 continue
             body = {"receipt": item["receipt"], "result": _build_answer(words, parts)}
             await plane.http.post(f"{path}/{item['id']}/ack", json=body, headers=headers)

@@ -1,6 +1,6 @@
 """What a check of the requirements works with: callers of the three agents, and what most checks ask of them."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -32,8 +32,13 @@ class Probe:
 
     callers: Mapping[str, Caller]
     receiver: Receiver
-    is_polled: bool
-    """The agent fetches its messages, so that it answers after the plane has answered."""
+    given_back: Collection[str] | None = None
+    """The messages that an agent has fetched and given back; `None` for an agent that does not fetch its messages."""
+
+    @property
+    def is_polled(self) -> bool:
+        """Whether the agent fetches its messages, so that it answers after the plane has answered."""
+        return self.given_back is not None
 
     @property
     def full(self) -> Caller:
@@ -58,9 +63,18 @@ class Probe:
     async def make_task(self, text: str, **members: Any) -> JsonObject:
         """Return the task that a message makes, as the agent leaves it."""
         task = (await self.send(text, **members)).task
-        if self.is_polled and not KEPT_WORDS & set(text.split()):
-            return await eventually(lambda: self._read_ended(task["id"]))
-        return task
+        if self.given_back is None:
+            return task
+        if KEPT_WORDS & set(text.split()):
+            await self._wait_until_given_back(task)
+            return task
+        return await eventually(lambda: self._read_ended(task["id"]))
+
+    async def _wait_until_given_back(self, task: JsonObject) -> None:
+        """Wait until the state of an open task changes no more."""
+        given_back = self.given_back
+        if given_back is not None:
+            await eventually(lambda: task["id"] in given_back)
 
     async def _read_ended(self, task_id: str) -> JsonObject | None:
         task = (await self.get(task_id)).task
@@ -68,7 +82,9 @@ class Probe:
 
     async def start_held_task(self) -> JsonObject:
         """Return a task that is worked on until it is canceled."""
-        return (await self.send("hold", {"returnImmediately": True})).task
+        task = (await self.send("hold", {"returnImmediately": True})).task
+        await self._wait_until_given_back(task)
+        return task
 
     async def get(self, task_id: str, **params: Any) -> Reply:
         return await self.full.call("get", {"id": task_id, **params})

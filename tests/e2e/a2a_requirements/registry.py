@@ -29,8 +29,8 @@ WITHOUT = "gRPC 0.3"
 class Requirement:
     """One requirement of the specification.
 
-    `suite_ids` are the ids of the official suite of 1.0 that it stands for; `elsewhere` are the tests of the project
-    that cover a requirement which no request to an agent can show.
+    `suite_ids` are the ids of the official suite of 1.0 that it stands for; `elsewhere` are the tests of the project,
+    as pytest names them, that cover a requirement which no request to an agent of a plane in development can show.
     """
 
     id: str
@@ -59,7 +59,9 @@ class Difference:
     requirements: tuple[str, ...]
     reason: str
     dialects: tuple[str, ...] = ()
-    """All of them if empty."""
+    """Those of the callers; all of them if empty."""
+    agents: tuple[str, ...] = ()
+    """The dialects of the agents; all of them if empty."""
 
 
 def check(requirement_id: str) -> Callable[[Check], Check]:
@@ -85,11 +87,12 @@ def read_differences() -> tuple[Difference, ...]:
     return tuple(Difference(**{name: _freeze(value) for name, value in table.items()}) for table in tables)
 
 
-def expect_differences(target: str, dialect: str) -> frozenset[str]:
-    """Return the ids of the requirements that a target does not meet in a dialect."""
+def expect_differences(target: str, dialect: str, agent: str) -> frozenset[str]:
+    """Return the ids of the requirements that a target does not meet for callers of a dialect and such an agent."""
     found: set[str] = set()
     for difference in read_differences():
-        if target in difference.targets and dialect in (difference.dialects or (dialect,)):
+        is_meant = target in difference.targets and dialect in (difference.dialects or (dialect,))
+        if is_meant and agent in (difference.agents or (agent,)):
             found.update(difference.requirements)
     return frozenset(found) & {one.id for one in read_requirements() if dialect in one.dialects}
 

@@ -1,7 +1,7 @@
 """Runs the checks of all requirements that apply to a dialect against one target."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import httpx
 
@@ -40,13 +40,16 @@ SECONDS_OF_A_CHECK = 20
 
 
 async def run_checks(
-    dialect: str, addresses: Mapping[str, Address], receiver: Receiver, *, is_polled: bool = False
+    dialect: str, addresses: Mapping[str, Address], receiver: Receiver, given_back: Collection[str] | None = None
 ) -> dict[str, str]:
-    """Return `met`, or what is wrong, by the ids of the requirements. `addresses` are those of the agents by kind."""
+    """Return `met`, or what is wrong, by the ids of the requirements. `addresses` are those of the agents by kind.
+
+    `given_back` are the messages that an agent has given back which fetches its messages (`Probe`).
+    """
     room = asyncio.Semaphore(CHECKS_AT_ONCE)
     async with httpx.AsyncClient(timeout=SECONDS_OF_A_CHECK, trust_env=False) as http:
         callers = {kind: DIALECTS[dialect](http, address) for kind, address in addresses.items()}
-        probe = Probe(callers, receiver, is_polled)
+        probe = Probe(callers, receiver, given_back)
         ids = [one.id for one in read_requirements() if dialect in one.dialects]
         try:
             found = await asyncio.gather(*(_run_check(one, probe, room) for one in ids))
