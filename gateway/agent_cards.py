@@ -36,6 +36,9 @@ REPLACED_MEMBERS = frozenset({"supportedInterfaces", "securitySchemes", "securit
 SECURITY_SCHEME_NAME = "molecule"
 """The name of the gateway's security scheme."""
 
+POLLING_CAPABILITIES = {"streaming": True, "pushNotifications": False, "extendedAgentCard": False}
+"""What the plane does for clients of agents that fetch their messages, whatever their cards say."""
+
 MAX_TENANTS = 16
 """Tenants of an agent that its card offers."""
 
@@ -56,10 +59,11 @@ def render_hybrid_card(
     bearer_needed: bool,
     bindings: Sequence[str] = SERVED_BINDINGS,
     grpc: GrpcAddress | None = None,
+    polls: bool = False,
 ) -> Card:
     """Return a card with the members of 0.3 and of 1.0, which clients of both versions read."""
     return build_hybrid_card(
-        render_current_card(card, url=url, bearer_needed=bearer_needed, bindings=bindings, grpc=grpc)
+        render_current_card(card, url=url, bearer_needed=bearer_needed, bindings=bindings, grpc=grpc, polls=polls)
     )
 
 
@@ -70,14 +74,20 @@ def render_current_card(
     bearer_needed: bool,
     bindings: Sequence[str] = SERVED_BINDINGS,
     grpc: GrpcAddress | None = None,
+    polls: bool = False,
 ) -> Card:
-    """Return a card in the form of 1.0; `url` is the A2A address of the workspace."""
+    """Return a card in the form of 1.0; `url` is the A2A address of the workspace.
+
+    `polls` says that the agent fetches its messages, so that the plane answers clients.
+    """
     interfaces = read_interfaces(card)
     hidden = list_hosts(one.url for one in interfaces)
     shown = _hide_addresses(upgrade_card(card), hidden)
     named = [one for one in interfaces if hide_addresses(one.tenant, hidden) == one.tenant]
     shown["supportedInterfaces"] = [*_build_interfaces(named, url, bindings), *_build_grpc_interfaces(named, grpc)]
     shown["securitySchemes"] = {SECURITY_SCHEME_NAME: {"httpAuthSecurityScheme": {"scheme": "Bearer"}}}
+    if polls:
+        shown["capabilities"] = {**shown["capabilities"], **POLLING_CAPABILITIES}
     if bearer_needed:
         shown["securityRequirements"] = [{"schemes": {SECURITY_SCHEME_NAME: {"list": []}}}]
     return shown

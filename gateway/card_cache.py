@@ -17,6 +17,8 @@ class CardKey:
     """The digest of the stored card."""
     url: str
     is_current: bool
+    polls: bool = False
+    """Whether the agent fetches its messages."""
     grpc: GrpcAddress | None = None
 
 

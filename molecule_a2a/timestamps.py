@@ -29,26 +29,25 @@ def upgrade_status_time(status: JsonObject) -> JsonObject:
     return others if time is None else {**others, "timestamp": time}
 
 
-def upgrade_timestamps(value: Any) -> Any:  # noqa: ANN401 - JSON is anything
-    """Return an answer with the times of its statuses in the form of 1.0, without those that are no times.
-
-    Data and metadata belong to the application and stay as they are.
-    """
-    if isinstance(value, list):
-        return [upgrade_timestamps(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {name: _upgrade_member(name, member) for name, member in value.items()}
+def upgrade_result_times(result: JsonObject) -> JsonObject:
+    """Return a result or an event with the times of its tasks in the form of 1.0: some agents leave out the zone."""
+    upgraded: JsonObject = _upgrade_own_time({name: _upgrade_member(name, member) for name, member in result.items()})
+    return upgraded
 
 
 def _upgrade_member(name: str, member: Any) -> Any:  # noqa: ANN401 - JSON is anything
-    if name in _OF_APPLICATION:
-        return member
-    upgraded = upgrade_timestamps(member)
-    return upgrade_status_time(upgraded) if name == "status" and isinstance(upgraded, dict) else upgraded
+    if name in ("task", "statusUpdate"):
+        return _upgrade_own_time(member)
+    if name == "tasks" and isinstance(member, list):
+        return [_upgrade_own_time(task) for task in member]
+    return member
 
 
-_OF_APPLICATION = frozenset({"data", "metadata"})
+def _upgrade_own_time(holder: Any) -> Any:  # noqa: ANN401 - JSON is anything
+    """Return a task or an update with the time of its status in the form of 1.0; anything else as it is."""
+    status = holder.get("status") if isinstance(holder, dict) else None
+    return {**holder, "status": upgrade_status_time(status)} if isinstance(status, dict) else holder
+
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 

@@ -1,7 +1,6 @@
 """Converts the JSON of answers and errors into messages and statuses of gRPC. Pure."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -16,7 +15,6 @@ from gateway.a2a_grpc.methods import RpcMethod
 from molecule_a2a.errors import INVALID_AGENT_RESPONSE, ConversionFailed
 from molecule_a2a.members import get_text
 from molecule_a2a.rest.statuses import get_canonical_code
-from molecule_a2a.timestamps import upgrade_timestamps
 
 MAX_TEXT_BYTES = 1000
 MAX_DETAILS_BYTES = 3000
@@ -29,27 +27,20 @@ DETAIL_TYPES = {f"type.googleapis.com/{one.DESCRIPTOR.full_name}": one for one i
 def build_answer(body: Any, method: RpcMethod) -> bytes:  # noqa: ANN401 - JSON is anything
     """Return the serialised answer for a body of the HTTP+JSON binding; raises `ConversionFailed`.
 
-    Members that the message does not have are left out. Some agents send times without a zone, which JSON lets pass:
-    these are in UTC.
+    Members that the message does not have are left out.
     """
     if not method.has_answer:
         return b""
-    with suppress(*_NO_MESSAGE):
-        return _serialise(body, method)
     try:
-        return _serialise(upgrade_timestamps(body), method)
+        message: bytes = ParseDict(body, method.answer(), ignore_unknown_fields=True).SerializeToString()
     except _NO_MESSAGE:
         text = "the agent's answer does not have the form of A2A 1.0"
         raise ConversionFailed(INVALID_AGENT_RESPONSE, text) from None
+    return message
 
 
 _NO_MESSAGE = (ParseError, EncodeError, ValueError, TypeError, AttributeError, RecursionError)
 """What the conversion of JSON raises if it has not the form of the message."""
-
-
-def _serialise(body: Any, method: RpcMethod) -> bytes:  # noqa: ANN401 - JSON is anything
-    message: bytes = ParseDict(body, method.answer(), ignore_unknown_fields=True).SerializeToString()
-    return message
 
 
 def build_status(body: object, http: int) -> Status:

@@ -46,3 +46,6 @@ METHODS = {
     )
 }
 """The methods by their paths. Operations have the names of the methods."""
+
+LEGACY_SERVICE = "/a2a.v1.A2AService/"
+"""How the paths of A2A 0.2 and 0.3 begin, whose messages are others and name no workspace."""

@@ -40,6 +40,8 @@ def read_request(message: bytes, *, method: RpcMethod, version: str, tenant: str
     except NoJsonForm as error:
         raise ConversionFailed(INVALID_REQUEST, f"invalid request: {error}") from None
     params.pop("tenant", None)
+    if params.get("pageSize") == 0:  # clients in Go send this for no size; agents refuse it
+        del params["pageSize"]
     if tenant:
         params["tenant"] = tenant
     _cut_inner_tenant(params)

@@ -13,7 +13,7 @@ from gateway.a2a_grpc.app import RPC_KEY
 from gateway.a2a_grpc.calls import MAX_CALLS, CallLimits
 from gateway.a2a_grpc.exchange import RpcExchange
 from gateway.a2a_grpc.metadata import build_headers, find_workspace, parse_peer
-from gateway.a2a_grpc.methods import METHODS, RpcMethod
+from gateway.a2a_grpc.methods import LEGACY_SERVICE, METHODS, RpcMethod
 from gateway.errors import INTERNAL_ERROR_TEXT, RateLimitExceeded
 from gateway.message_body import MAX_MESSAGE_BYTES
 from gateway.middleware import ROUTE_KEY
@@ -59,9 +59,10 @@ class A2aService(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """Return the handler of a method; `None` for a method that the service does not have."""
-        method = METHODS.get(handler_call_details.method)
+        path = handler_call_details.method
+        method = METHODS.get(path)
         if method is None:
-            return None
+            return LEGACY_HANDLER if path.startswith(LEGACY_SERVICE) else None
         answer: Any = partial(self._answer, method)
         return grpc.stream_stream_rpc_method_handler(answer)
 
@@ -100,6 +101,19 @@ class A2aService(grpc.GenericRpcHandler):
             ROUTE_KEY: method.path,
             RPC_KEY: {"method": method, "workspace": find_workspace(metadata)},
         }
+
+
+async def _refuse_legacy(_: object, context: Any) -> None:  # noqa: ANN401 - generic in the stubs only
+    """Tell a client of an earlier version what to do; without this it would only learn that the method is unknown."""
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, LEGACY_REFUSAL)
+
+
+LEGACY_REFUSAL = (
+    "this server speaks gRPC of A2A 1.0 (lf.a2a.v1.A2AService), not of A2A 0.3 (a2a.v1.A2AService): with A2A 0.3, use "
+    "JSON-RPC or HTTP+JSON at the addresses of the agent card"
+)
+
+LEGACY_HANDLER: Handler = grpc.stream_stream_rpc_method_handler(_refuse_legacy)
 
 
 @asynccontextmanager

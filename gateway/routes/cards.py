@@ -74,7 +74,7 @@ class CardRoutes:
         reply: pb.GetCardResponse = await self._registry.call(
             self._stub.GetCard, pb.GetCardRequest(workspace_id=call.workspace_id), on_behalf_of=call.identity
         )
-        rendered = await self._find_rendered(call, reply.agent_card)
+        rendered = await self._find_rendered(call, reply)
         modified_at = self._find_modified_at(reply)
         headers = {"ETag": rendered.etag, "Cache-Control": self._cache_control(), "Vary": "A2A-Version"}
         if modified_at is not None:
@@ -104,11 +104,13 @@ class CardRoutes:
             refusal_statuses=frozenset({304, 401, 404, 410, 503}),
         )
 
-    async def _find_rendered(self, call: Call, card: bytes) -> RenderedCard:
+    async def _find_rendered(self, call: Call, reply: pb.GetCardResponse) -> RenderedCard:
+        card = reply.agent_card
         key = CardKey(
             hashlib.sha256(card).digest(),
             f"{call.base_url}/workspaces/{call.workspace_id}/a2a",
             agent_cards.accepts_current_only(call.headers.get("a2a-version") or call.query.get("A2A-Version", "")),
+            _polls(reply),
             GrpcAddress(self._grpc_url, call.workspace_id) if self._grpc_url else None,
         )
         rendered = self._cache.find(key)
@@ -121,7 +123,7 @@ class CardRoutes:
         parsed = parse_stored(card)
         form = agent_cards.render_current_card if key.is_current else agent_cards.render_hybrid_card
         card_of_agent = parsed if isinstance(parsed, dict) else {}
-        shown = form(card_of_agent, url=key.url, bearer_needed=self._bearer_needed, grpc=key.grpc)
+        shown = form(card_of_agent, url=key.url, bearer_needed=self._bearer_needed, grpc=key.grpc, polls=key.polls)
         unsigned = encode_json(shown)  # a signature is another one each time, though the card is the same
         signed = unsigned if self._signer is None else encode_json(self._signer.sign(shown))
         return RenderedCard(signed, build_etag(unsigned))
@@ -131,13 +133,18 @@ class CardRoutes:
 
         A gateway that was started with other settings may render the same card in another way. The time of a card that
         replaced another one within a second is a later second: then a date of the present does not count as that time.
+        An agent that begins to poll changes its card without storing another one, so cards of such agents have no time.
         """
-        if not reply.HasField("stored_at"):
+        if not reply.HasField("stored_at") or _polls(reply):
             return None
         return max(reply.stored_at.ToDatetime(UTC), self._started_at)
 
     def _cache_control(self) -> str:
         return f"{'public' if self._guard is None else 'private'}, max-age={CARD_MAX_AGE_SECONDS}"
+
+
+def _polls(reply: pb.GetCardResponse) -> bool:
+    return reply.delivery_mode == pb.DELIVERY_MODE_POLL
 
 
 def choose_guard(*, public: bool) -> Guard | None:

@@ -11,6 +11,7 @@ from molecule_a2a.rest.model import MIN_ERROR_STATUS, HttpAnswer, Target
 from molecule_a2a.rest.proto_results import render_result
 from molecule_a2a.rest.receipts import build_submitted_task, is_receipt
 from molecule_a2a.rest.statuses import Status, get_canonical_code
+from molecule_a2a.timestamps import upgrade_result_times
 
 
 def render_answer(answer: object, *, http: int, target: Target, context_id: str = "") -> HttpAnswer:
@@ -35,6 +36,7 @@ def render_current_result(result: object, target: Target) -> object:
         result = {}
     if not isinstance(result, dict):
         raise ConversionFailed(INVALID_AGENT_RESPONSE, "the agent's result is not a JSON object")
+    result = upgrade_result_times(result)
     if target.dialect is Dialect.CURRENT:
         return result
     legacy = convert_result(result, AnswerConversion(operation=target.operation, caller=Dialect.LEGACY))

@@ -10,6 +10,7 @@ from molecule_a2a.rest.model import ERROR_EVENT, RestEvent, Target
 from molecule_a2a.rest.proto_results import render_result
 from molecule_a2a.rest.statuses import INTERNAL_ERROR
 from molecule_a2a.streams import convert_frame
+from molecule_a2a.timestamps import upgrade_result_times
 
 INTERRUPTION = {"code": INTERNAL_ERROR, "message": "upstream stream interrupted"}
 
@@ -46,6 +47,7 @@ def _render_frame(frame: object, target: Target) -> EventStep:
         return EventStep(events=(render_error_event(frame["error"], target.dialect),), is_last=True)
     if not isinstance(frame.get("result"), dict):
         raise ConversionFailed(INVALID_AGENT_RESPONSE, "an event of the agent's stream is no JSON-RPC response")
+    frame = {**frame, "result": upgrade_result_times(frame["result"])}
     if target.dialect is Dialect.CURRENT:
         return EventStep(events=(RestEvent(frame["result"]),), is_last=False)
     conversion = AnswerConversion(operation=target.operation, caller=Dialect.LEGACY)

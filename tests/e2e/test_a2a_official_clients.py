@@ -7,18 +7,21 @@ from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
 from a2a.types import a2a_pb2 as pb
 from google.protobuf.json_format import MessageToDict
 
-from tests.e2e.a2a_matrix.agents import OFFERS
+from tests.e2e.a2a_matrix.agents import AGENTS
 from tests.e2e.a2a_matrix.card_agents import GRPC
-from tests.e2e.a2a_matrix.cells import RIGHT
+from tests.e2e.a2a_matrix.cells import Habits
 from tests.e2e.a2a_matrix.clients import read_seen
 from tests.e2e.a2a_matrix.curl_client import CurlClient
-from tests.e2e.a2a_matrix.expectations import find_surprises
-from tests.e2e.a2a_matrix.framework_agents import GOOGLE_ADK, PYDANTIC_AI
+from tests.e2e.a2a_matrix.framework_agents import GOOGLE_ADK, HABITS, PYDANTIC_AI
 from tests.e2e.a2a_matrix.matrix import PUSHED, run_matrix
+from tests.e2e.a2a_matrix.official_clients import OFFICIAL_CLIENTS
 from tests.e2e.sdk_clients import golang, java, node
 from tests.e2e.sdk_clients.environments import GENERATIONS, converse_with_all
+from tests.e2e.sdk_clients.processes import Target
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+PROGRAMS = {"js": node, "go": golang, "java": java}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -28,40 +31,23 @@ async def matrix(database_url):
 
 
 @pytest.fixture(scope="module")
-def bases(matrix):
-    return {agent: matrix.get_base(agent) for agent in OFFERS}
+def targets(matrix):
+    return {agent: Target(f"{matrix.get_base(agent)}/", HABITS.get(agent, Habits()).list_names()) for agent in AGENTS}
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize(("version", "binding"), node.CLIENTS)
-async def test_the_official_javascript_clients_reach_every_agent_by_its_card(bases, version, binding):
-    found = await node.run_clients(version, binding, bases)
+@pytest.mark.parametrize(
+    ("language", "version", "binding"),
+    [
+        pytest.param(*key, binding, marks=[pytest.mark.java] if key[0] == "java" else [])
+        for key, client in OFFICIAL_CLIENTS.items()
+        for binding in client.bindings
+    ],
+)
+async def test_the_official_clients_try_every_operation_with_every_agent(targets, language, version, binding):
+    found = await PROGRAMS[language].run_clients(version, binding, targets)
 
-    for agent in OFFERS:
-        assert find_surprises(found[agent], agent) == {}, agent
-
-
-@pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize(("version", "binding"), golang.CLIENTS)
-async def test_the_official_go_clients_reach_every_agent_by_its_card(bases, version, binding):
-    found = await golang.run_clients(version, binding, bases)
-
-    for agent in OFFERS:
-        assert find_surprises(found[agent], agent, unnamed=golang.UNNAMED[version]) == {}, agent
-
-
-@pytest.mark.java
-@pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("binding", java.BINDINGS)
-async def test_the_official_java_clients_reach_every_agent_by_its_card(bases, binding):
-    found = await java.run_clients(binding, bases)
-
-    for agent in OFFERS:
-        surprises = find_surprises(found[agent], agent)
-        if binding == "HTTP+JSON":  # this client tells no code of an error of HTTP+JSON
-            refused = {name for name in surprises if find_surprises({name: RIGHT}, agent)}
-            assert all(surprises.pop(name).startswith(java.UNNAMED_ERROR) for name in refused), found[agent]
-        assert surprises == {}, agent
+    assert OFFICIAL_CLIENTS[language, version].find_surprises(binding, found) == []
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -125,6 +125,22 @@ async def test_a_card_that_has_not_changed_since_is_not_sent_again(plane):
         assert (await plane.http.get(CARD, headers=conditions)).status_code == 200
 
 
+async def test_the_card_of_an_agent_that_polls_says_what_the_plane_does_for_it(plane):
+    reply = stored_at(datetime.now(UTC))
+    reply.agent_card = b'{"name":"n","capabilities":{"pushNotifications":true,"extendedAgentCard":true}}'
+    plane.registry.replies["GetCard"] = reply
+    pushed = await plane.http.get(CARD)
+    reply.delivery_mode = pb.DELIVERY_MODE_POLL
+    polled = await plane.http.get(CARD, headers={"If-None-Match": pushed.headers["etag"]})
+
+    assert (polled.status_code, "last-modified" in polled.headers) == (200, False)
+    for answer, streams in ((pushed, False), (polled, True)):
+        capabilities = answer.json()["capabilities"]
+        assert capabilities.get("streaming", False) is streams
+        assert capabilities["pushNotifications"] is not streams
+        assert answer.json()["supportsAuthenticatedExtendedCard"] is not streams
+
+
 async def test_a_card_counts_as_changed_when_the_gateway_started(plane):
     started_before = datetime.now(UTC)
     plane.registry.replies["GetCard"] = stored_at(started_before - timedelta(days=1))

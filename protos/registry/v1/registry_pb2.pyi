@@ -1548,10 +1548,13 @@ class GetCardResponse(message.Message):
     AGENT_CARD_FIELD_NUMBER: builtins.int
     NAME_FIELD_NUMBER: builtins.int
     STORED_AT_FIELD_NUMBER: builtins.int
+    DELIVERY_MODE_FIELD_NUMBER: builtins.int
     agent_card: builtins.bytes
     """JSON, as it was registered."""
     name: builtins.str
     """The name of the workspace, for people."""
+    delivery_mode: DeliveryMode.ValueType
+    """The plane answers for agents that poll, so it decides some of their capabilities."""
     @builtins.property
     def stored_at(self) -> timestamp_pb2.Timestamp:
         """When the card was stored, in whole seconds; later for each card that differs."""
@@ -1562,10 +1565,11 @@ class GetCardResponse(message.Message):
         agent_card: builtins.bytes = ...,
         name: builtins.str = ...,
         stored_at: timestamp_pb2.Timestamp | None = ...,
+        delivery_mode: DeliveryMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["stored_at", b"stored_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["agent_card", b"agent_card", "name", b"name", "stored_at", b"stored_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["agent_card", b"agent_card", "delivery_mode", b"delivery_mode", "name", b"name", "stored_at", b"stored_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -217,6 +217,7 @@ def build_card(listed: ListedWorkspace) -> pb.GetCardResponse:
         agent_card=listed.card or b"",
         name=listed.workspace.name,
         stored_at=None if stored_at is None else timestamp_from_datetime(stored_at),
+        delivery_mode=build_delivery_mode(listed.workspace.delivery_mode),
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from tests.e2e.a2a_matrix.clients import WEBHOOK, Client, Refused, read_seen
@@ -37,6 +37,10 @@ class Habits:
 
     ignores_cancel: bool = False
     """It answers a cancellation with the task as it is, which ends once the agent is told to release it."""
+
+    def list_names(self) -> tuple[str, ...]:
+        """Return the names of those that the agent has."""
+        return tuple(field.name for field in fields(self) if getattr(self, field.name))
 
 
 async def try_agents(clients: dict[str, Client], habits: dict[str, Habits]) -> dict[str, dict[str, str]]:

@@ -88,26 +88,10 @@ def expect(client: type[Client], agent: str) -> dict[str, str]:
     return {operation: _expect_cell(client, agent, operation) for operation in OPERATIONS}
 
 
-def find_surprises(found: dict[str, str], agent: str, *, unnamed: str = "") -> dict[str, str]:
-    """
-    Return the cells of an official client that are not as they are to be.
-
-    Such a client tells an error by its code or by its reason. `unnamed` is how it tells one that is later than its own
-    version.
-    """
-    surprises = {}
-    for operation, cell in found.items():
-        code = _find_refusal(agent, operation) or RIGHT
-        expected = unnamed if unnamed and code == "-32009" else code
-        if cell not in {expected, REASONS.get(expected)}:
-            surprises[operation] = cell
-    return surprises
-
-
 def _expect_cell(client: type[Client], agent: str, operation: str) -> str:
     if operation not in client.operations:
         return ABSENT
-    code = _find_refusal(agent, operation)
+    code = find_refusal(agent, operation)
     if code is None:
         return RIGHT
     if code == CRASH and client is GrpcClient:
@@ -115,7 +99,7 @@ def _expect_cell(client: type[Client], agent: str, operation: str) -> str:
     return code if client.name.startswith("JSON-RPC") else REASONS.get(code, code)
 
 
-def _find_refusal(agent: str, operation: str) -> str | None:
+def find_refusal(agent: str, operation: str) -> str | None:
     """Return the code with which an operation is refused for every client."""
     rule = _find_rule(agent, operation)
     return None if rule is None else rule.code

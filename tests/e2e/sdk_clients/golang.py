@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import re
 import shutil
 import subprocess
@@ -10,25 +9,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.e2e.sdk_clients.processes import Cells, read_json, serve_program
+from tests.e2e.sdk_clients.processes import Cells, Targets, read_json, serve_program, write_targets
 from tests.environments import CACHE, create_environment, create_folder
 
 HERE = Path(__file__).parent / "go"
-
-CLIENTS = (("0.3", "JSONRPC"), ("2.4", "JSONRPC"), ("2.4", "HTTP+JSON"))
-"""The version and the binding of each client. The SDK of 0.3 has no HTTP+JSON."""
-
-UNNAMED = {"0.3": "unknown code", "2.4": ""}
-"""How the client of a version tells an error that is later than its version."""
 
 MIN_MINOR = 25
 """The oldest Go 1 that the SDKs compile with. On a machine without one it is installed from the package index."""
 
 
-async def run_clients(version: str, binding: str, agents: dict[str, str]) -> Cells:
+async def run_clients(version: str, binding: str, targets: Targets) -> Cells:
     """Have the client of a version try every operation with each agent; return what came of it."""
     program = await asyncio.to_thread(build_program)
-    found: Cells = await read_json(program, "client", version, binding, json.dumps(agents))
+    found: Cells = await read_json(program, "client", version, binding, write_targets(targets))
     return found
 
 

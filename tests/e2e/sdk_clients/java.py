@@ -3,27 +3,24 @@
 import asyncio
 import hashlib
 import subprocess
+from itertools import chain
 from pathlib import Path
 
-from tests.e2e.sdk_clients.processes import Cells, read_json
+from tests.e2e.sdk_clients.processes import Cells, Targets, read_json
 from tests.environments import CACHE, create_folder
 
 HERE = Path(__file__).parent / "java"
 
 SOURCES = ("pom.xml", "Operations.java", "Main.java")
 
-BINDINGS = ("JSONRPC", "HTTP+JSON")
 
-UNNAMED_ERROR = "broken: io.a2a.spec.A2AClientException: "
-"""How a cell begins in which the client read the text of an error, but no code."""
-
-
-async def run_clients(binding: str, agents: dict[str, str]) -> Cells:
-    """Have the client try every operation with each agent; return what came of it."""
+async def run_clients(version: str, binding: str, targets: Targets) -> Cells:
+    """Have the client of a version try every operation with each agent; return what came of it."""
+    assert version == "0.3"
     home = await asyncio.to_thread(build_program)
-    names = [word for agent in agents.items() for word in agent]
+    described = [(name, one.url, ",".join(one.habits), one.grpc) for name, one in targets.items()]
     command = ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{home}/classes:{home}/lib/*", "Main"]
-    found: Cells = await read_json(*command, binding, *names)
+    found: Cells = await read_json(*command, binding, *chain.from_iterable(described))
     return found
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import re
 import shutil
 import subprocess
@@ -10,23 +9,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.e2e.sdk_clients.processes import Cells, read_json, serve_program
+from tests.e2e.sdk_clients.processes import Cells, Targets, read_json, serve_program, write_targets
 from tests.environments import CACHE, create_environment, create_folder
 
 HERE = Path(__file__).parent / "js"
-
-CLIENTS = (("0.3", "JSONRPC"), ("0.3", "HTTP+JSON"), ("1.3", "JSONRPC"), ("1.3", "HTTP+JSON"))
-"""The version and the binding of each client."""
 
 MIN_MAJOR = 20
 """The oldest Node.js that the SDK of 1.3 runs on. On a machine without one it is installed from the package index."""
 
 
-async def run_clients(version: str, binding: str, agents: dict[str, str]) -> Cells:
+async def run_clients(version: str, binding: str, targets: Targets) -> Cells:
     """Have the client of a version try every operation with each agent; return what came of it."""
     home = await asyncio.to_thread(create_node_environment)
     node = await asyncio.to_thread(find_node)
-    found: Cells = await read_json(node, home / "client.mjs", version, binding, json.dumps(agents))
+    found: Cells = await read_json(node, home / "client.mjs", version, binding, write_targets(targets))
     return found
 
 

@@ -4,17 +4,41 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 Cells = dict[str, dict[str, str]]
 """What a client found, by the names of agents and of operations."""
 
-CLIENT_SECONDS = 120
+CLIENT_SECONDS = 240
 """How long a client may run. It is less than the time limit of every test that runs one."""
 
 START_SECONDS = 240
 """How long an agent may take to serve. Frameworks compile their modules at first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Describes an agent to a client program."""
+
+    url: str
+    """The address at which its card is found, with a slash at the end."""
+
+    habits: tuple[str, ...] = ()
+    """What the agent does with a task that waits: the names of the fields of `Habits`."""
+
+    grpc: str = ""
+    """The address for gRPC of 0.3, which the card does not offer."""
+
+
+Targets = dict[str, Target]
+"""Agents by their names."""
+
+
+def write_targets(targets: Targets) -> str:
+    """Return the argument of a client program."""
+    return json.dumps({name: asdict(target) for name, target in targets.items()})
 
 
 async def read_json(*command: str | Path) -> Any:

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import grpc
 import pytest
+from a2a.compat.v0_3 import a2a_v0_3_pb2 as legacy_pb
+from a2a.compat.v0_3.a2a_v0_3_pb2_grpc import A2AServiceStub as LegacyStub
 from a2a.types import a2a_pb2 as pb
 from a2a.types.a2a_pb2_grpc import A2AServiceStub
 from aiohttp import web
@@ -466,6 +468,18 @@ async def test_messages_that_are_not_valid_are_refused(gateway, agent):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await other(b"")
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert agent.requests == []
+
+
+async def test_a_client_of_an_earlier_version_learns_what_to_do(gateway, agent):
+    stub = LegacyStub(gateway.channel)
+    for call in (stub.SendMessage(legacy_pb.SendMessageRequest()), stub.GetAgentCard(legacy_pb.GetAgentCardRequest())):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert "use JSON-RPC or HTTP+JSON" in caught.value.details()
+    with pytest.raises(grpc.aio.AioRpcError, match="use JSON-RPC or HTTP"):
+        await anext(aiter(stub.TaskSubscription(legacy_pb.TaskSubscriptionRequest(name="tasks/T"))))
     assert agent.requests == []
 
 

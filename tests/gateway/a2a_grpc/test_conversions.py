@@ -83,18 +83,11 @@ def test_any_answer_is_a_message_or_refused(body):
             assert ParseDict(MessageToDict(message), method.answer()) == message
 
 
-@pytest.mark.parametrize(
-    ("written", "seconds"), [("1970-01-01T00:00:09.5", 9), ("1970-01-01T01:00:09+01:00", 9), ("yesterday", 0)]
-)
-def test_an_agent_may_leave_out_the_zone_of_a_time(written, seconds):
-    status = {"state": "TASK_STATE_WORKING", "timestamp": written}
-    metadata = {"status": {"timestamp": written}}
-    body = {"tasks": [{"id": "T", "status": status, "metadata": metadata}]}
+@pytest.mark.parametrize(("size", "params"), [(None, {}), (0, {}), (5, {"pageSize": 5})])
+def test_a_page_size_of_zero_is_no_page_size(size, params):
+    request = pb.ListTasksRequest(page_size=size)
 
-    listed = pb.ListTasksResponse.FromString(build_answer(body, METHODS["/lf.a2a.v1.A2AService/ListTasks"]))
-
-    assert listed.tasks[0].status.timestamp.seconds == seconds
-    assert MessageToDict(listed.tasks[0].metadata) == metadata
+    assert read(request, BY_OPERATION[Operation.LIST_TASKS])["params"] == params
 
 
 @given(body=JSON, http=st.integers(100, 599))

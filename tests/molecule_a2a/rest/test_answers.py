@@ -216,6 +216,31 @@ def test_events_of_a_stream():
         assert step.is_last is is_last
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("1970-01-01T00:00:09.5", "1970-01-01T00:00:09.5Z"),
+        ("1970-01-01T01:00:09+01:00", "1970-01-01T01:00:09+01:00"),
+        ("yesterday", None),
+    ],
+)
+@pytest.mark.parametrize("dialect", Dialect)
+def test_an_agent_may_leave_out_the_zone_of_a_time(dialect, written, shown):
+    status = {"state": "TASK_STATE_WORKING", "timestamp": written}
+    task = {"id": "T", "contextId": "C", "status": status, "metadata": {"status": {"timestamp": written}}}
+    update = {"taskId": "T", "contextId": "C", "status": status}
+
+    [event] = render_frame(respond({"statusUpdate": update}), target(Operation.SUBSCRIBE_TO_TASK, dialect)).events
+    sent = answer(respond({"task": task}), dialect=dialect).body["task"]
+    read = answer(respond(task), operation=Operation.GET_TASK, dialect=dialect).body
+    found = [sent, read, event.data["statusUpdate"]]
+    if dialect is CURRENT:
+        found += answer(respond({"tasks": [task]}), operation=Operation.LIST_TASKS).body["tasks"]
+
+    assert {one["status"].get("timestamp") for one in found} == {shown}
+    assert sent["metadata"] == task["metadata"]
+
+
 @pytest.mark.parametrize("frame", [None, [], {}, {"result": 5}, {"error": {"code": -32603, "message": "x"}}])
 def test_errors_end_a_stream(frame):
     for dialect in Dialect:

@@ -8,21 +8,32 @@ import (
 	"github.com/a2aproject/a2a-go/a2a"
 	"github.com/a2aproject/a2a-go/a2aclient"
 	"github.com/a2aproject/a2a-go/a2aclient/agentcard"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
-// newLegacyClient returns a client of A2A 0.3, which speaks JSON-RPC; it has no HTTP+JSON.
-func newLegacyClient(ctx context.Context, url string) (client, error) {
+// newLegacyClient returns a client of A2A 0.3, which speaks JSON-RPC; it has no HTTP+JSON. With the address of gRPC, it
+// speaks gRPC there.
+func newLegacyClient(ctx context.Context, url, grpcAddress string) (client, error) {
 	card, err := agentcard.DefaultResolver.Resolve(ctx, url)
 	if err != nil {
 		return client{}, err
 	}
-	sdk, err := a2aclient.NewFromCard(ctx, card)
+	reason := legacyReason
+	if grpcAddress != "" {
+		card.URL, card.PreferredTransport, card.AdditionalInterfaces = grpcAddress, a2a.TransportProtocolGRPC, nil
+		reason = func(error) string { return "" } // the error itself is of interest
+	}
+	insecureGRPC := a2aclient.WithGRPCTransport(grpc.WithTransportCredentials(insecure.NewCredentials()))
+	sdk, err := a2aclient.NewFromCard(ctx, card, insecureGRPC)
 	if err != nil {
 		return client{}, err
 	}
 	return client{
-		send: func(ctx context.Context, text string) (seen, error) {
-			event, err := sdk.SendMessage(ctx, legacyMessage(text))
+		send: func(ctx context.Context, text string, atOnce bool) (seen, error) {
+			params, blocks := legacyMessage(text), !atOnce
+			params.Config = &a2a.MessageSendConfig{Blocking: &blocks}
+			event, err := sdk.SendMessage(ctx, params)
 			return seeLegacy(event), err
 		},
 		stream: func(ctx context.Context, text string, see func(seen)) error {
@@ -66,7 +77,7 @@ func newLegacyClient(ctx context.Context, url string) (client, error) {
 			}
 			return extended.Name, nil
 		},
-		reason: legacyReason,
+		reason: reason,
 	}, nil
 }
 

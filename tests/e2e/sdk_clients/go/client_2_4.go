@@ -7,6 +7,9 @@ import (
 	"github.com/a2aproject/a2a-go/v2/a2a"
 	"github.com/a2aproject/a2a-go/v2/a2aclient"
 	"github.com/a2aproject/a2a-go/v2/a2aclient/agentcard"
+	a2agrpc "github.com/a2aproject/a2a-go/v2/a2agrpc/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // newCurrentClient returns a client of A2A 1.0 that prefers the binding.
@@ -16,13 +19,19 @@ func newCurrentClient(ctx context.Context, url, binding string) (client, error) 
 		return client{}, err
 	}
 	preferred := []a2a.TransportProtocol{a2a.TransportProtocol(binding)}
-	sdk, err := a2aclient.NewFromCard(ctx, card, a2aclient.WithConfig(a2aclient.Config{PreferredTransports: preferred}))
+	sdk, err := a2aclient.NewFromCard(
+		ctx, card,
+		a2aclient.WithConfig(a2aclient.Config{PreferredTransports: preferred}),
+		a2agrpc.WithGRPCTransport(grpc.WithTransportCredentials(insecure.NewCredentials())),
+	)
 	if err != nil {
 		return client{}, err
 	}
 	return client{
-		send: func(ctx context.Context, text string) (seen, error) {
-			event, err := sdk.SendMessage(ctx, currentMessage(text))
+		send: func(ctx context.Context, text string, atOnce bool) (seen, error) {
+			request := currentMessage(text)
+			request.Config = &a2a.SendMessageConfig{ReturnImmediately: atOnce}
+			event, err := sdk.SendMessage(ctx, request)
 			return seeCurrent(event), err
 		},
 		stream: func(ctx context.Context, text string, see func(seen)) error {

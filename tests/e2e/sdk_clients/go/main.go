@@ -1,11 +1,11 @@
 // The official Go SDKs of both versions of A2A, as a client and as an agent.
 //
-//	sdk client VERSION BINDING {"<agent>": "<base URL>", ...}
+//	sdk client VERSION BINDING {"<agent>": <target>, ...}
 //	sdk agent VERSION
 //
-// VERSION is 0.3 or 2.4, BINDING is JSONRPC or HTTP+JSON. A client finds each agent by the card at its base URL, tries
-// every operation, and prints what came of it: `ok`, or the reason of the error. It tries all agents at once. An agent
-// serves at a free port of this machine, and prints its address.
+// VERSION is 0.3 or 2.4, BINDING is JSONRPC, HTTP+JSON or GRPC. A client finds each agent by its card, tries every
+// operation, and prints what came of it: `ok`, or the reason of the error. It tries all agents at once. An agent serves
+// at a free port of this machine, and prints its address.
 package main
 
 import (
@@ -33,9 +33,19 @@ func main() {
 	}
 }
 
+// target is an agent as a client is told of it.
+type target struct {
+	// URL is where its card is.
+	URL string `json:"url"`
+	// Habits are the names of what the agent does with a task that waits.
+	Habits []string `json:"habits"`
+	// GRPC is the address for gRPC of 0.3, which the card does not offer.
+	GRPC string `json:"grpc"`
+}
+
 func runClient(version, binding, agents string) error {
-	var urls map[string]string
-	if err := json.Unmarshal([]byte(agents), &urls); err != nil {
+	var targets map[string]target
+	if err := json.Unmarshal([]byte(agents), &targets); err != nil {
 		return err
 	}
 	type outcome struct {
@@ -44,14 +54,14 @@ func runClient(version, binding, agents string) error {
 		err   error
 	}
 	outcomes := make(chan outcome)
-	for name, url := range urls {
+	for name, target := range targets {
 		go func() {
-			cells, err := tryAgent(version, binding, url)
+			cells, err := tryAgent(version, binding, target)
 			outcomes <- outcome{name, cells, err}
 		}()
 	}
 	found := map[string]map[string]string{}
-	for range urls {
+	for range targets {
 		one := <-outcomes
 		if one.err != nil {
 			return fmt.Errorf("%s: %w", one.name, one.err)
@@ -61,18 +71,19 @@ func runClient(version, binding, agents string) error {
 	return json.NewEncoder(os.Stdout).Encode(found)
 }
 
-func tryAgent(version, binding, url string) (map[string]string, error) {
+func tryAgent(version, binding string, target target) (map[string]string, error) {
 	ctx := context.Background()
 	var client client
 	var err error
 	if version == "0.3" {
-		client, err = newLegacyClient(ctx, url)
+		client, err = newLegacyClient(ctx, target.URL, target.GRPC)
 	} else {
-		client, err = newCurrentClient(ctx, url, binding)
+		client, err = newCurrentClient(ctx, target.URL, binding)
 	}
 	if err != nil {
 		return nil, err
 	}
+	client.habits = target.Habits
 	return tryAll(ctx, client), nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -11,6 +12,14 @@ import (
 const (
 	webhook  = "http://127.0.0.1:9/webhook"
 	configID = "p"
+
+	operationTime = 60 * time.Second
+	retryTime     = 50 * time.Millisecond
+
+	// holdsAnswer: the agent answers only when the task is over, unless the client wants the answer at once.
+	holdsAnswer = "holds_answer"
+	// ignoresCancel: the agent answers a cancellation with the task as it is; it ends the task when told to release it.
+	ignoresCancel = "ignores_cancel"
 )
 
 // errEndsEarly says that a stream ended before its task was over.
@@ -26,7 +35,8 @@ type seen struct {
 // client has the operations of one version in the form that the matrix tries. A nil function is an operation that the
 // SDK does not have.
 type client struct {
-	send       func(ctx context.Context, text string) (seen, error)
+	habits     []string
+	send       func(ctx context.Context, text string, atOnce bool) (seen, error)
 	stream     func(ctx context.Context, text string, see func(seen)) error
 	get        func(ctx context.Context, taskID string) (seen, error)
 	list       func(ctx context.Context) ([]string, error)
@@ -51,7 +61,7 @@ func tryAll(ctx context.Context, c client) map[string]string {
 		if name == "list" && c.list == nil {
 			continue
 		}
-		limited, stop := context.WithTimeout(ctx, 20*time.Second)
+		limited, stop := context.WithTimeout(ctx, operationTime)
 		right, err := try(limited, c)
 		stop()
 		switch {
@@ -70,26 +80,68 @@ func tryAll(ctx context.Context, c client) map[string]string {
 	return found
 }
 
+func (c client) has(habit string) bool {
+	return slices.Contains(c.habits, habit)
+}
+
+func (s seen) isUnderWay() bool {
+	return s.state == "submitted" || s.state == "working"
+}
+
 // openTask returns the id of a task that is not over.
 func openTask(ctx context.Context, c client) (string, error) {
-	task, err := c.send(ctx, "wait")
+	task, err := c.send(ctx, "wait", c.has(holdsAnswer))
 	return task.taskID, err
 }
 
+// follow waits until a task is over that its agent answered at once.
+func follow(ctx context.Context, c client, task seen) (seen, error) {
+	var err error
+	for task.isUnderWay() && err == nil {
+		time.Sleep(retryTime)
+		task, err = c.get(ctx, task.taskID)
+	}
+	return task, err
+}
+
+// cancelOpen cancels a task, as soon as the agent that fetches its messages has returned the message.
+func cancelOpen(ctx context.Context, c client, taskID string) (seen, error) {
+	for {
+		task, err := c.cancel(ctx, taskID)
+		if err == nil || c.reason(err) != "TASK_NOT_CANCELABLE" {
+			return task, err
+		}
+		time.Sleep(retryTime)
+	}
+}
+
+// endTask makes the agent end a task.
+func endTask(ctx context.Context, c client, taskID string) error {
+	if c.has(ignoresCancel) {
+		_, err := c.send(ctx, "release", false)
+		return err
+	}
+	_, err := cancelOpen(ctx, c, taskID)
+	return err
+}
+
 func trySend(ctx context.Context, c client) (bool, error) {
-	task, err := c.send(ctx, "hello")
+	task, err := c.send(ctx, "hello", false)
+	if err == nil {
+		task, err = follow(ctx, c, task)
+	}
 	return task.text == "hello" && task.state == "completed", err
 }
 
 func tryStream(ctx context.Context, c client) (bool, error) {
-	text, state := "", ""
+	hasText, state := false, ""
 	err := c.stream(ctx, "hello", func(event seen) {
-		text += event.text
+		hasText = hasText || event.text == "hello"
 		if event.state != "" {
 			state = event.state
 		}
 	})
-	return text == "hello" && state == "completed", err
+	return hasText && state == "completed", err
 }
 
 func tryGet(ctx context.Context, c client) (bool, error) {
@@ -98,7 +150,7 @@ func tryGet(ctx context.Context, c client) (bool, error) {
 		return false, err
 	}
 	task, err := c.get(ctx, taskID)
-	return task.taskID == taskID && task.state == "input-required", err
+	return task.taskID == taskID && (task.state == "input-required" || task.isUnderWay()), err
 }
 
 func tryList(ctx context.Context, c client) (bool, error) {
@@ -120,17 +172,23 @@ func trySubscribe(ctx context.Context, c client) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	expected := "canceled"
+	if c.has(ignoresCancel) {
+		expected = "completed"
+	}
 	count, state := 0, ""
 	err = c.subscribe(ctx, taskID, func(event seen) {
 		if count++; count == 1 {
-			_, _ = c.cancel(ctx, taskID) // the stream tells whether it worked
+			_ = endTask(ctx, c, taskID) // the stream tells whether it worked
 		}
-		state = event.state
+		if event.state != "" {
+			state = event.state
+		}
 	})
-	if err == nil && count > 0 && state != "canceled" {
+	if err == nil && count > 0 && state != expected {
 		err = errEndsEarly
 	}
-	return state == "canceled", err
+	return state == expected, err
 }
 
 func tryCancel(ctx context.Context, c client) (bool, error) {
@@ -138,7 +196,10 @@ func tryCancel(ctx context.Context, c client) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	task, err := c.cancel(ctx, taskID)
+	task, err := cancelOpen(ctx, c, taskID)
+	if c.has(ignoresCancel) {
+		return task.isUnderWay(), err
+	}
 	return task.state == "canceled", err
 }
 

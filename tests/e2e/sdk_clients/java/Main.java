@@ -4,6 +4,8 @@ import io.a2a.client.ClientEvent;
 import io.a2a.client.TaskEvent;
 import io.a2a.client.TaskUpdateEvent;
 import io.a2a.client.config.ClientConfig;
+import io.a2a.client.transport.grpc.GrpcTransport;
+import io.a2a.client.transport.grpc.GrpcTransportConfig;
 import io.a2a.client.transport.jsonrpc.JSONRPCTransport;
 import io.a2a.client.transport.jsonrpc.JSONRPCTransportConfig;
 import io.a2a.client.transport.rest.RestTransport;
@@ -19,6 +21,8 @@ import io.a2a.spec.TaskIdParams;
 import io.a2a.spec.TaskPushNotificationConfig;
 import io.a2a.spec.TaskQueryParams;
 import io.a2a.spec.TextPart;
+import io.grpc.Channel;
+import io.grpc.ManagedChannelBuilder;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -29,32 +33,48 @@ import java.util.function.Consumer;
 /** The official client of A2A 0.3. */
 public final class Main implements Operations.Client {
     private final Client plain;
+    private final Client atOnce;
     private final Client streaming;
 
     private Main(AgentCard card, String binding) throws Exception {
-        plain = build(card, binding, false);
-        streaming = build(card, binding, true);
+        plain = build(card, binding, config().setStreaming(false));
+        atOnce = build(card, binding, config().setStreaming(false).setPolling(true));
+        streaming = build(card, binding, config().setStreaming(true));
     }
 
     public static void main(String[] arguments) throws Exception {
-        Operations.run(arguments, (url, binding) -> {
-            AgentCard card = A2A.getAgentCard(url + "/", ".well-known/agent-card.json", Map.of());
-            return new Main(card, binding);
+        Operations.run(arguments, target -> {
+            AgentCard card = A2A.getAgentCard(target.url(), ".well-known/agent-card.json", Map.of());
+            return new Main(target.grpc().isEmpty() ? card : replaceAddress(card, target.grpc()), target.binding());
         });
     }
 
-    private static Client build(AgentCard card, String binding, boolean isStreaming) throws Exception {
-        var config = new ClientConfig.Builder().setStreaming(isStreaming).setUseClientPreference(true).build();
-        var builder = Client.builder(card).clientConfig(config);
-        return binding.equals("JSONRPC")
-            ? builder.withTransport(JSONRPCTransport.class, new JSONRPCTransportConfig()).build()
-            : builder.withTransport(RestTransport.class, new RestTransportConfig()).build();
+    /** Returns the card with an address of gRPC alone. */
+    private static AgentCard replaceAddress(AgentCard card, String address) {
+        return new AgentCard.Builder(card).url(address).preferredTransport("GRPC").additionalInterfaces(List.of()).build();
+    }
+
+    private static ClientConfig.Builder config() {
+        return new ClientConfig.Builder().setUseClientPreference(true);
+    }
+
+    private static Client build(AgentCard card, String binding, ClientConfig.Builder config) throws Exception {
+        var builder = Client.builder(card).clientConfig(config.build());
+        return switch (binding) {
+            case "JSONRPC" -> builder.withTransport(JSONRPCTransport.class, new JSONRPCTransportConfig()).build();
+            case "HTTP+JSON" -> builder.withTransport(RestTransport.class, new RestTransportConfig()).build();
+            default -> builder.withTransport(GrpcTransport.class, new GrpcTransportConfig(Main::openChannel)).build();
+        };
+    }
+
+    private static Channel openChannel(String address) {
+        return ManagedChannelBuilder.forTarget(address).usePlaintext().build();
     }
 
     @Override
-    public Operations.Seen send(String text) throws Exception {
+    public Operations.Seen send(String text, boolean isAnsweredAtOnce) throws Exception {
         CompletableFuture<Operations.Seen> answer = new CompletableFuture<>();
-        plain.sendMessage(A2A.toUserMessage(text), see(answer::complete), answer::completeExceptionally);
+        (isAnsweredAtOnce ? atOnce : plain).sendMessage(A2A.toUserMessage(text), see(answer::complete), answer::completeExceptionally);
         return answer.get(20, TimeUnit.SECONDS);
     }
 

@@ -11,8 +11,9 @@ import java.util.function.Consumer;
 
 /**
  * Tries every operation of a client with each agent, and prints what came of it as JSON: {@code ok}, the code of the
- * error, or what is wrong. It tries all agents at once. The arguments are the binding (JSONRPC or HTTP+JSON), then the name and the base URL of each
- * agent.
+ * error, or what is wrong. It tries all agents at once. The arguments are the binding (JSONRPC, HTTP+JSON or GRPC), then
+ * four of each agent: its name, its base URL, the names of what it does with a task that waits, with commas between, and
+ * for GRPC of 0.3, which the card does not offer, the address of gRPC.
  */
 final class Operations {
     static final String WEBHOOK = "http://127.0.0.1:9/webhook";
@@ -23,12 +24,38 @@ final class Operations {
     /** A stream without an event for so long is over: the clients do not tell that it has ended. */
     private static final long SILENCE_SECONDS = 10;
 
+    private static final long RETRY_MILLISECONDS = 50;
+
+    private static final int NOT_CANCELABLE = -32002;
+
+    /** What the plane says, for clients that tell no code. */
+    private static final String NOT_CANCELABLE_TEXT = "cannot be cancelled";
+
     /** What a client reads of a task, whatever its version. */
-    record Seen(String taskId, String state, String text) {}
+    record Seen(String taskId, String state, String text) {
+        boolean isUnderWay() {
+            return List.of("submitted", "working").contains(state);
+        }
+    }
+
+    /** What the program is told of an agent. */
+    record Target(String url, String binding, List<String> habits, String grpc) {
+        /** It answers only when the task is over, unless the client wants the answer at once. */
+        boolean holdsAnswer() {
+            return habits.contains("holds_answer");
+        }
+
+        /** It answers a cancellation with the task as it is; it ends the task when told to release it. */
+        boolean ignoresCancel() {
+            return habits.contains("ignores_cancel");
+        }
+    }
+
+    private record Agent(Client client, Target target) {}
 
     /** A client of one agent. An operation that the SDK does not have throws {@link NoSuchMethodException}. */
     interface Client {
-        Seen send(String text) throws Exception;
+        Seen send(String text, boolean atOnce) throws Exception;
 
         void stream(String text, Consumer<Seen> see, Consumer<Throwable> fail) throws Exception;
 
@@ -55,11 +82,11 @@ final class Operations {
     }
 
     interface Connector {
-        Client connect(String url, String binding) throws Exception;
+        Client connect(Target target) throws Exception;
     }
 
     private interface Attempt {
-        String of(Client client) throws Exception;
+        String of(Agent agent) throws Exception;
     }
 
     private interface Stream {
@@ -69,10 +96,14 @@ final class Operations {
     static void run(String[] arguments, Connector connector) throws Exception {
         ExecutorService threads = Executors.newCachedThreadPool();
         List<Future<String>> agents = new ArrayList<>();
-        for (int i = 1; i < arguments.length; i += 2) {
+        for (int i = 1; i < arguments.length; i += 4) {
             String name = arguments[i];
-            String url = arguments[i + 1];
-            agents.add(threads.submit(() -> quote(name) + ":" + render(tryAll(connector.connect(url, arguments[0])))));
+            List<String> habits = List.of(arguments[i + 2].split(","));
+            Target target = new Target(arguments[i + 1], arguments[0], habits, arguments[i + 3]);
+            agents.add(threads.submit(() -> {
+                Agent agent = new Agent(connector.connect(target), target);
+                return quote(name) + ":" + render(tryAll(agent));
+            }));
         }
         List<String> found = new ArrayList<>();
         for (Future<String> agent : agents) {
@@ -88,7 +119,7 @@ final class Operations {
         return "{" + String.join(",", members) + "}";
     }
 
-    private static Map<String, String> tryAll(Client client) {
+    private static Map<String, String> tryAll(Agent agent) {
         Map<String, Attempt> attempts = new LinkedHashMap<>();
         attempts.put("send", Operations::trySend);
         attempts.put("stream", Operations::tryStream);
@@ -96,68 +127,99 @@ final class Operations {
         attempts.put("list", Operations::tryList);
         attempts.put("subscribe", Operations::trySubscribe);
         attempts.put("cancel", Operations::tryCancel);
-        attempts.put("push set", c -> right(c.pushSet(openTask(c)).equals(WEBHOOK)));
-        attempts.put("push get", c -> right(c.pushGet(openWithConfig(c)).equals(WEBHOOK)));
-        attempts.put("push list", c -> right(c.pushList(openWithConfig(c)).contains(WEBHOOK)));
+        attempts.put("push set", a -> right(a.client.pushSet(openTask(a)).equals(WEBHOOK)));
+        attempts.put("push get", a -> right(a.client.pushGet(openWithConfig(a)).equals(WEBHOOK)));
+        attempts.put("push list", a -> right(a.client.pushList(openWithConfig(a)).contains(WEBHOOK)));
         attempts.put("push delete", Operations::tryPushDelete);
-        attempts.put("card", c -> right(!c.card().isEmpty()));
+        attempts.put("card", a -> right(!a.client.card().isEmpty()));
         Map<String, String> found = new LinkedHashMap<>();
         attempts.forEach((name, attempt) -> {
             try {
-                found.put(name, attempt.of(client));
+                found.put(name, attempt.of(agent));
             } catch (NoSuchMethodException absent) {
                 return;
             } catch (Throwable error) {
-                Integer code = client.code(error);
+                Integer code = agent.client.code(error);
                 found.put(name, code == null ? "broken: " + error : code.toString());
             }
         });
         return found;
     }
 
-    private static String openTask(Client client) throws Exception {
-        return client.send("wait").taskId();
+    private static String openTask(Agent agent) throws Exception {
+        return agent.client.send("wait", agent.target.holdsAnswer()).taskId();
     }
 
-    private static String openWithConfig(Client client) throws Exception {
-        String taskId = openTask(client);
-        client.pushSet(taskId);
+    private static String openWithConfig(Agent agent) throws Exception {
+        String taskId = openTask(agent);
+        agent.client.pushSet(taskId);
         return taskId;
     }
 
-    private static String trySend(Client client) throws Exception {
-        Seen task = client.send("hello");
+    /** Cancels a task, as soon as the agent that fetches its messages has returned the message. */
+    private static Seen cancelOpen(Client client, String taskId) throws Exception {
+        while (true) {
+            try {
+                return client.cancel(taskId);
+            } catch (Exception error) {
+                Integer code = client.code(error);
+                boolean hasReason = code == null && String.valueOf(error.getMessage()).contains(NOT_CANCELABLE_TEXT);
+                if (!hasReason && !Integer.valueOf(NOT_CANCELABLE).equals(code)) {
+                    throw error;
+                }
+                Thread.sleep(RETRY_MILLISECONDS);
+            }
+        }
+    }
+
+    private static void end(Agent agent, String taskId) throws Exception {
+        if (agent.target.ignoresCancel()) {
+            agent.client.send("release", false);
+        } else {
+            cancelOpen(agent.client, taskId);
+        }
+    }
+
+    private static String trySend(Agent agent) throws Exception {
+        Seen task = agent.client.send("hello", false);
+        while (task.isUnderWay()) {
+            Thread.sleep(RETRY_MILLISECONDS);
+            task = agent.client.get(task.taskId());
+        }
         return right(task.text().equals("hello") && task.state().equals("completed"));
     }
 
-    private static String tryStream(Client client) throws Exception {
-        Seen last = drain((see, fail) -> client.stream("hello", see, fail), first -> {});
+    private static String tryStream(Agent agent) throws Exception {
+        Seen last = drain((see, fail) -> agent.client.stream("hello", see, fail), first -> {});
         return right(last.text().equals("hello") && last.state().equals("completed"));
     }
 
-    private static String tryGet(Client client) throws Exception {
-        String taskId = openTask(client);
-        Seen task = client.get(taskId);
-        return right(task.taskId().equals(taskId) && task.state().equals("input-required"));
+    private static String tryGet(Agent agent) throws Exception {
+        String taskId = openTask(agent);
+        Seen task = agent.client.get(taskId);
+        boolean isOpen = task.isUnderWay() || task.state().equals("input-required");
+        return right(task.taskId().equals(taskId) && isOpen);
     }
 
-    private static String tryList(Client client) throws Exception {
-        String taskId = openTask(client);
-        return right(client.list().contains(taskId));
+    private static String tryList(Agent agent) throws Exception {
+        agent.client.list(); // throws if the SDK does not have it
+        String taskId = openTask(agent);
+        return right(agent.client.list().contains(taskId));
     }
 
-    private static String tryCancel(Client client) throws Exception {
-        return right(client.cancel(openTask(client)).state().equals("canceled"));
+    private static String tryCancel(Agent agent) throws Exception {
+        Seen task = cancelOpen(agent.client, openTask(agent));
+        return right(agent.target.ignoresCancel() ? task.isUnderWay() : task.state().equals("canceled"));
     }
 
-    private static String trySubscribe(Client client) throws Exception {
-        String taskId = openTask(client);
-        Seen last = drain((see, fail) -> client.subscribe(taskId, see, fail), first -> client.cancel(taskId));
-        return last.state().equals("canceled") ? "ok" : "ends early";
+    private static String trySubscribe(Agent agent) throws Exception {
+        String taskId = openTask(agent);
+        Seen last = drain((see, fail) -> agent.client.subscribe(taskId, see, fail), first -> end(agent, taskId));
+        return last.state().equals(agent.target.ignoresCancel() ? "completed" : "canceled") ? "ok" : "ends early";
     }
 
-    private static String tryPushDelete(Client client) throws Exception {
-        client.pushDelete(openWithConfig(client));
+    private static String tryPushDelete(Agent agent) throws Exception {
+        agent.client.pushDelete(openWithConfig(agent));
         return "ok";
     }
 

@@ -1,0 +1,159 @@
+"""The official clients, and where what they make of the agents differs from the table of the matrix."""
+
+import re
+from dataclasses import dataclass
+
+from tests.e2e.a2a_matrix.agents import OFFERS, POLL
+from tests.e2e.a2a_matrix.cells import OPERATIONS, RIGHT
+from tests.e2e.a2a_matrix.expectations import CRASH, PUSH, REASONS, find_refusal
+from tests.e2e.a2a_matrix.framework_agents import GOOGLE_ADK, MICROSOFT, PYDANTIC_AI
+from tests.e2e.sdk_clients.processes import Cells
+
+JSON_RPC, REST, GRPC = "JSONRPC", "HTTP+JSON", "GRPC"
+
+EVERY_AGENT: frozenset[str] = frozenset()
+"""Stands for all agents."""
+
+WITHOUT_CARD = frozenset({PYDANTIC_AI, GOOGLE_ADK, MICROSOFT, POLL})
+"""The agents without an extended card."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Cells that an official client makes something else of than the table says, with and without the plane."""
+
+    bindings: tuple[str, ...] = (JSON_RPC, REST, GRPC)
+    agents: frozenset[str] = EVERY_AGENT
+    operations: tuple[str, ...] = OPERATIONS
+    cell: str
+    """A regular expression for the whole cell of the client's program."""
+    reason: str
+    """For the reader of the document."""
+
+    def covers(self, binding: str, agent: str, operation: str) -> bool:
+        is_agent = self.agents is EVERY_AGENT or agent in self.agents
+        return binding in self.bindings and is_agent and operation in self.operations
+
+
+@dataclass(frozen=True, slots=True)
+class OfficialClient:
+    """The client of an official SDK that tries every operation with every agent."""
+
+    name: str
+    protocol: str
+    bindings: tuple[str, ...]
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """The operations that its version of A2A has."""
+        return tuple(name for name in OPERATIONS if name != "list" or self.protocol != "0.3")
+
+    def find_surprises(self, binding: str, found: Cells) -> list[str]:
+        """Return which cells are not as they are to be, and which differences no cell shows."""
+        surprises, seen = [], set()
+        for agent, cells in found.items():
+            if cells.keys() != set(self.operations):
+                surprises.append(f"{agent}: tried {sorted(cells)}")
+            for operation, cell in cells.items():
+                code = find_refusal(agent, operation) or RIGHT
+                if cell in {code, REASONS.get(code)}:
+                    continue
+                for difference in self.differences:
+                    if difference.covers(binding, agent, operation) and re.fullmatch(difference.cell, cell):
+                        seen.add(difference.reason)
+                        break
+                else:
+                    surprises.append(f"{agent}, {operation}: {cell}")
+        unseen = {one.reason for one in self.differences if binding in one.bindings} - seen
+        return [*surprises, *(f"no cell shows it: {reason}" for reason in sorted(unseen))]
+
+
+SHOWS_PUBLIC_CARD = Difference(
+    agents=WITHOUT_CARD,
+    operations=("card",),
+    cell=RIGHT,
+    reason="The client reads from the card that there is no extended card, and returns the card.",
+)
+
+JAVASCRIPT = (
+    SHOWS_PUBLIC_CARD,
+    Difference(
+        agents=frozenset({PYDANTIC_AI}),
+        operations=PUSH,
+        cell="PUSH_NOTIFICATION_NOT_SUPPORTED",
+        reason="The client reads from the card that there are no push notifications, and refuses by itself.",
+    ),
+)
+
+READS_NO_TIME = "It cannot read times without a zone, which agents of Pydantic AI write; JSON-RPC passes as it is."
+
+OFFICIAL_CLIENTS = {
+    ("js", "0.3"): OfficialClient("JavaScript 0.3.14", "0.3", (JSON_RPC, REST), JAVASCRIPT),
+    ("js", "1.3"): OfficialClient("JavaScript 1.3.0", "1.0", (JSON_RPC, REST, GRPC), JAVASCRIPT),
+    ("go", "0.3"): OfficialClient(
+        "Go 0.3.15",
+        "0.3",
+        (JSON_RPC,),
+        (
+            SHOWS_PUBLIC_CARD,
+            Difference(agents=frozenset({PYDANTIC_AI}), cell=r"broken: .*parsing time.*", reason=READS_NO_TIME),
+            Difference(
+                agents=frozenset(OFFERS),
+                operations=("push delete",),
+                cell="unknown code",
+                reason="It has no name for errors that 1.0 added.",
+            ),
+        ),
+    ),
+    ("go", "2.4"): OfficialClient(
+        "Go 2.4.0",
+        "1.0",
+        (JSON_RPC, REST, GRPC),
+        (
+            Difference(
+                agents=WITHOUT_CARD,
+                operations=("card",),
+                cell="EXTENDED_AGENT_CARD_NOT_CONFIGURED",
+                reason="The client reads from the card that there is no extended card, and refuses by itself.",
+            ),
+            Difference(
+                bindings=(JSON_RPC,), agents=frozenset({PYDANTIC_AI}), cell="INTERNAL_ERROR", reason=READS_NO_TIME
+            ),
+            Difference(
+                bindings=(REST, GRPC),
+                agents=frozenset({PYDANTIC_AI}),
+                operations=PUSH,
+                cell="INTERNAL_ERROR",
+                reason=f"Its name for {CRASH} is INTERNAL_ERROR.",
+            ),
+        ),
+    ),
+    ("java", "0.3"): OfficialClient(
+        "Java 0.3.3",
+        "0.3",
+        (JSON_RPC, REST),
+        (
+            SHOWS_PUBLIC_CARD,
+            Difference(
+                bindings=(JSON_RPC,),
+                agents=frozenset({PYDANTIC_AI}),
+                cell=r"broken: .*Cannot deserialize value of type `java.time.OffsetDateTime`.*",
+                reason=READS_NO_TIME,
+            ),
+            Difference(
+                bindings=(REST,),
+                agents=frozenset({GOOGLE_ADK}),
+                cell=r"broken: (java.lang.NullPointerException|.*Cannot find field: metadata in message a2a.v1.Part.*)",
+                reason="Its HTTP+JSON knows no metadata of a part, which the Agent Development Kit of Google sends.",
+            ),
+            Difference(
+                bindings=(REST,),
+                cell=r"broken: io\.a2a\.spec\.A2AClientException: .*",
+                reason="Its HTTP+JSON reads the code of an error only if the error names its class in Java; from other "
+                "agents it reads the text.",
+            ),
+        ),
+    ),
+}
+"""The official clients by language and version."""
