@@ -197,8 +197,10 @@ class Recording:
         await self._buffer.put(piece)
 
     def _end(self, ending: Ending) -> None:
-        """End the stream of the caller, and have the end stored."""
+        """End the stream of the caller, and have the end stored. A stream is whole once its task has ended."""
         self.is_over = True
+        if ending is Ending.INTERRUPTED and self._progress.has_ended():
+            ending = Ending.COMPLETED
         self._buffer.close(interrupted=ending is Ending.INTERRUPTED)
         if self._last_seq:
             stored = ending if self._is_recorded else Ending.INCOMPLETE

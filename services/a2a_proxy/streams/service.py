@@ -56,10 +56,9 @@ class Streams:
         self._replays = Replays(store, watch)
 
     def may_record(self, envelope: Envelope, stream: Stream) -> bool:
-        """Whether an answer is recorded: events as text, which answer a streaming method."""
-        is_text = stream.status == OK and stream.headers.get("content-encoding", "identity") == "identity"
+        """Whether an answer is recorded: one that succeeds, and answers a streaming method."""
         is_streaming = envelope.method in STREAMING_METHODS and envelope.is_json_rpc
-        return is_text and is_streaming and self._recorder.is_running
+        return stream.status == OK and is_streaming and self._recorder.is_running
 
     def record(
         self,
