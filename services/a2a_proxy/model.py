@@ -339,6 +339,9 @@ class Fault(StrEnum):
     TOO_LARGE = "too_large"
     """The answer exceeds the limit on its size."""
 
+    ENCODED = "encoded"
+    """The answer is compressed, although the plane asks for the identity encoding, or it is not UTF-8."""
+
     INVALID_STATUS = "invalid_status"
     """The answer has a status that HTTP does not define."""
 

@@ -213,6 +213,7 @@ def build_headers(
     selected = {name: headers[name] for name in (*REQUEST_HEADERS, *extension_headers) if name in headers}
     selected["content-type"] = "application/json"
     selected.setdefault("accept", "application/json, text/event-stream")
+    selected["accept-encoding"] = "identity"  # what an agent compresses would hide its task from the plane
     selected[HOPS_HEADER] = str(hops)
     if version:
         selected[VERSION_HEADER] = version
