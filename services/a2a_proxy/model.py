@@ -225,6 +225,10 @@ class IncomingMessage:
     waiting: WaitingCaller | None = field(default=None, repr=False, compare=False)
     caller_org_id: str | None = None
     """The organisation whose token the caller used; `None` for a workspace, and for callers of the whole plane."""
+    caller_token_id: str | None = None
+    """That token."""
+    sees_organisation: bool = False
+    """Whether that token sees what all callers of its organisation have made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

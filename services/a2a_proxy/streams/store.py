@@ -229,6 +229,7 @@ def _list_columns(begun: Sequence[tuple[NewRecording, str | None]], writer_id: s
         "target_id": [new.target_id for new, _ in begun],
         "owner_id": [new.owner.workspace_id for new, _ in begun],
         "owner_org_id": [new.owner.org_id for new, _ in begun],
+        "owner_token_id": [new.owner.token_id for new, _ in begun],
         "writer_id": [writer_id] * len(begun),
         "dialect": [new.dialect.value for new, _ in begun],
         "request_id": [new.request_id for new, _ in begun],
@@ -241,7 +242,7 @@ def _stream_from_row(row: Any) -> RecordedStream:  # noqa: ANN401 - a row of SQL
     return RecordedStream(
         id=str(row.id),
         target_id=WorkspaceId(str(row.target_id)),
-        owner=TaskOwner(workspace_id, row.owner_org_id),
+        owner=TaskOwner(workspace_id, row.owner_org_id, row.owner_token_id),
         dialect=Dialect(row.dialect),
         request_id=bytes(row.request_id),
         first_seq=row.first_seq,
@@ -260,7 +261,8 @@ def _build_append() -> Insert:
 
 def _build_begin() -> Insert:
     """Build one statement that stores streams and events, so that the first event waits for one turn only."""
-    names = ("id", "target_id", "owner_id", "owner_org_id", "writer_id", "dialect", "request_id", "task_id")
+    owner = ("owner_id", "owner_org_id", "owner_token_id")
+    names = ("id", "target_id", *owner, "writer_id", "dialect", "request_id", "task_id")
     rows = build_array_table({name: _S[name].type for name in names})
     first_seq: sa.ColumnElement[int] = sa.literal_column("1")
     size: sa.ColumnElement[int] = sa.literal_column("0")
@@ -295,6 +297,7 @@ _FIND = sa.select(
     _S.target_id,
     _S.owner_id,
     _S.owner_org_id,
+    _S.owner_token_id,
     _S.dialect,
     _S.request_id,
     _S.first_seq,

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from molecule_a2a.errors import TASK_NOT_FOUND, UNSUPPORTED_OPERATION
+from molecule_a2a.errors import INVALID_PARAMS, TASK_NOT_FOUND, UNSUPPORTED_OPERATION
 from molecule_a2a.methods import find_method
 from molecule_a2a.model import Dialect, Operation
 from services.a2a_proxy.answered_tasks import AnsweredTask
@@ -28,8 +28,9 @@ from services.a2a_proxy.model import (
 from services.a2a_proxy.queue.model import OPEN_STATES, QueuedMessage
 from services.a2a_proxy.task_references import MESSAGE_OPERATIONS, PUSH_OPERATIONS
 from services.a2a_proxy.tasks import lists, poll_requests, responses, rules, views
-from services.a2a_proxy.tasks.access import TaskAccess, get_owner
+from services.a2a_proxy.tasks.access import TaskAccess, get_owner, get_viewer
 from services.a2a_proxy.tasks.agent_answers import AgentAnswers
+from services.a2a_proxy.tasks.contexts import ContextRegister
 from services.a2a_proxy.tasks.model import Subscription, TaskOwner
 from services.a2a_proxy.tasks.queued_tasks import QueuedTasks
 from services.a2a_proxy.tasks.register import TaskRegister
@@ -44,6 +45,8 @@ QUEUE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 STREAM_HEADERS = {"content-type": "text/event-stream"}
 
 NO_TASK_ID = "invalid params: the id of the task is required"
+
+FOREIGN_CONTEXT = "invalid params: the contextId belongs to another caller"
 
 ENDED = "the task has ended: it can be read, but not subscribed to"
 
@@ -67,6 +70,7 @@ class Tasks:
         self,
         *,
         register: TaskRegister,
+        contexts: ContextRegister,
         access: TaskAccess,
         queued: QueuedTasks,
         answers: AgentAnswers,
@@ -74,6 +78,7 @@ class Tasks:
         clock: Clock,
     ) -> None:
         self._register = register
+        self._contexts = contexts
         self._access = access
         self._queued = queued
         self._answers = answers
@@ -83,7 +88,7 @@ class Tasks:
     async def admit(
         self, incoming: IncomingMessage, envelope: Envelope, route: Route, deadline: Deadline | None
     ) -> Answer | Stream | None:
-        """Answer a request about a queued message, or about a task of another owner; `None` for all others.
+        """Answer a request about a queued message, or about a task or a context of another; `None` for all others.
 
         Raises `MalformedMessage` for an invalid id of a task and for a push notification address that is refused, and
         `Unavailable` if the owner of a task cannot be found.
@@ -94,10 +99,12 @@ class Tasks:
         fault = references.fault or await self._webhooks.find_fault(references.webhooks)
         if fault:
             raise build_fault(envelope, fault)
+        if references.context_id is not None and not await self._may_continue(incoming, references.context_id):
+            return answer_error(envelope, INVALID_PARAMS, FOREIGN_CONTEXT)
         if not references.task_ids:
             return None
         found = await self._find(incoming.target, references.task_ids, route)
-        caller = get_owner(incoming)
+        caller = get_viewer(incoming)
         visible = {id_: self._access.may_see(caller, task.owner) for id_, task in found.items()}
         if not rules.may_use(envelope.method, caller, references.task_ids, visible):
             return answer_error(envelope, TASK_NOT_FOUND)
@@ -142,6 +149,10 @@ class Tasks:
             return AnswerReceipt(answer=_build_stream(chunks), agent_time=timedelta())
         result = await self._show_receipt(receipt, incoming.target, envelope)
         return replace(receipt, response=responses.build_response(responses.read_id(envelope.body), "result", result))
+
+    def note_context(self, incoming: IncomingMessage, context_id: str) -> None:
+        """Note the context that the plane gives to a message which names none."""
+        self._contexts.note(incoming.target, context_id, get_owner(incoming))
 
     def check_room(self, incoming: IncomingMessage, envelope: Envelope) -> None:
         """Raise `AgentBusy` if a message could be stored, but its stream could not be served."""
@@ -209,7 +220,7 @@ class Tasks:
             query = lists.parse_query(get_object(strict_json.parse(envelope.body), "params"))
         except lists.InvalidQueryError as invalid:
             raise build_fault(envelope, f"invalid params: {invalid}") from None
-        caller, dialect = get_owner(incoming), choose_dialect(envelope)
+        caller, dialect = get_viewer(incoming), choose_dialect(envelope)
         workspaces = self._access.list_workspaces(caller)
         page = await self._queued.list_tasks(incoming.target, caller, workspaces, query, dialect)
         return answer_result(envelope, page)
@@ -224,6 +235,11 @@ class Tasks:
         context_id = envelope.references.context_id
         task = views.build_submitted(receipt.queue_id, context_id, self._clock.now(), dialect)
         return views.wrap(task, dialect)
+
+    async def _may_continue(self, incoming: IncomingMessage, context_id: str) -> bool:
+        """Whether a caller may continue a conversation; it begins one that the plane has never seen."""
+        owner = await self._contexts.claim(incoming.target, context_id, get_owner(incoming))
+        return self._access.may_see(get_viewer(incoming), owner)
 
     # Owners ──────────────────────────────────────────────────────────────────
 
@@ -242,7 +258,11 @@ class Tasks:
         for id_, queue_id in queue_ids.items():
             message = messages.get(queue_id)
             if message is not None:
-                owner = found[id_].owner if id_ in found else TaskOwner(message.caller_id, message.caller_org_id)
+                owner = (
+                    found[id_].owner
+                    if id_ in found
+                    else TaskOwner(message.caller_id, message.caller_org_id, message.caller_token_id)
+                )
                 found[id_] = _FoundTask(owner, message)
         return found
 
