@@ -407,6 +407,7 @@ class _Message:
             deadline=self.deadline,
             waiting=self.incoming.waiting,
             ends_with_caller=self.envelope.method in envelope.STREAMING_METHODS,
+            caller_token_id=self.incoming.caller_token_id,
             has_webhooks=bool(self.envelope.references.webhooks),
         )
 

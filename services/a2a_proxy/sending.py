@@ -82,6 +82,8 @@ class Outgoing:
     waiting: WaitingCaller | None = None
     ends_with_caller: bool = False
     max_answer_bytes: int = MAX_ANSWER_BYTES
+    caller_token_id: str | None = None
+    """The token of an organisation that the caller used, if it is no workspace."""
     has_webhooks: bool | None = None
     """Whether the message names addresses for push notifications; `None` if its body has to be searched for them."""
 

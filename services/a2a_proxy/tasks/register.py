@@ -94,13 +94,17 @@ class TaskRegister:
             found |= stored
         return found
 
-    async def may_be_owner(self, target: WorkspaceId, task_id: str, owner_id: WorkspaceId | None) -> bool:
-        """Whether a task is not known to be that of another caller; `owner_id` is a workspace, `None` for any other.
+    async def may_be_owner(
+        self, target: WorkspaceId, task_id: str, owner_id: WorkspaceId | None, token_id: str | None
+    ) -> bool:
+        """Whether a task is not known to be that of another caller; without a workspace and a token it is the operator.
 
         Raises `Unavailable`.
         """
         known = (await self.find(target, [task_id])).get(task_id)
-        return known is None or known.owner.workspace_id == owner_id
+        if known is None:
+            return True
+        return (known.owner.workspace_id, known.owner.token_id) == (owner_id, token_id)
 
     async def follow_queue(self, tx: TaskTransaction, changes: Sequence[Change]) -> None:
         """Note the tasks that agents answered queued messages with, in the transaction that stores the answers.
