@@ -145,6 +145,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         AgentClient(
             rules=settings.address_rules, max_dispatches_per_target=settings.max_dispatches_per_target, work=work
         ) as agents,
+        AgentClient(rules=settings.address_rules) as receivers,
         Webhooks(settings.address_rules) as webhooks,
     ):
         store, queue_store = Store(engine), QueueStore(engine)
@@ -230,7 +231,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             idle_timeout=settings.idle_timeout,
         )
         push_deliveries, inbox, work_reporter = (
-            PushDeliveries(push_store, agents, read_task=TaskReader(route_cache, sender).read),
+            PushDeliveries(push_store, receivers, read_task=TaskReader(route_cache, sender).read),
             Inbox(queue_store, owner=owner),
             WorkReporter(registry_client, queue_store, route_cache=route_cache, work=work, replica_id=owner),
         )

@@ -68,11 +68,15 @@ class PushDeliveries:
     """Sends notifications with retries, from any replica."""
 
     def __init__(
-        self, store: PushStore, agents: AgentClient, *, read_task: ReadTask, retries: Backoff = RETRIES
+        self, store: PushStore, receivers: AgentClient, *, read_task: ReadTask, retries: Backoff = RETRIES
     ) -> None:
-        """`agents` sends to addresses that it checks when it connects."""
+        """`receivers` sends to addresses that it checks when it connects.
+
+        It is another client than that of the agents: a receiver that does not answer must neither use the room of the
+        workspace nor keep it awake.
+        """
         self._store = store
-        self._agents = agents
+        self._receivers = receivers
         self._read_task = read_task
         self._retries = retries
         self._woken = asyncio.Event()
@@ -163,7 +167,7 @@ class PushDeliveries:
             max_answer_bytes=MAX_ANSWER_BYTES,
             heartbeats_restart_idle=False,
         )
-        answer = await self._agents.send(dispatch, lambda: 0.0)
+        answer = await self._receivers.send(dispatch, lambda: 0.0)
         if isinstance(answer, DispatchFailure):
             return answer.fault
         if isinstance(answer, Stream):
