@@ -43,6 +43,14 @@ def upgrade_card(card: object) -> JsonObject:
     return upgraded
 
 
+def declares_push_notifications(card: object) -> bool:
+    """Whether a card of any dialect says that its agent sends push notifications."""
+    try:
+        return _upgrade_capabilities(_check_card(card)).get("pushNotifications") is True
+    except ConversionFailed:
+        return False
+
+
 def downgrade_card(card: object) -> JsonObject:
     """Return a card of 0.3, from one of any dialect or of both; raises `ConversionFailed` if it is no object.
 

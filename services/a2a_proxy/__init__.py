@@ -14,6 +14,7 @@
 | `reported_activity`   | checks activity that agents report, and builds its rows                | pure |
 | `agent_message`       | checks a message of an agent to people; builds its event and its row   | pure |
 | `json_values`         | reads members of JSON values of which nothing is known                 | pure |
+| `answer_encoding`     | finds answers that are compressed or not UTF-8                         | pure |
 | `task_states`         | reads the state of a task, in both generations of A2A                  | pure |
 | `emitter`             | the protocol by which parts record activity and broadcast events       | pure |
 | `delivery`            | delivers one message, from the route to the receipt                    |      |

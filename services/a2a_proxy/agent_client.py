@@ -10,12 +10,13 @@ from enum import Enum, auto
 from functools import lru_cache, partial
 from http import HTTPStatus
 from socket import AF_UNSPEC, AddressFamily
-from typing import Any, Self, TypeAlias, assert_never
+from typing import Any, Self, TypeAlias
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from services.a2a_proxy.answer_encoding import BODY_HEADERS, drop_body, has_content_coding, may_be_utf_8
 from services.a2a_proxy.answer_protocol import AnswerConnector
 from services.a2a_proxy.direct_requests import MAX_DIRECT_BYTES, DirectRequests, DirectResponse
 from services.a2a_proxy.dispatches import DispatchesInProgress
@@ -76,6 +77,8 @@ PARSER_LIMITS: Mapping[str, Any] = {
     "max_headers": MAX_HEADERS,
 }
 
+FIRST_ERROR = 300
+
 ANSWER_STATUSES = range(200, 600)
 """The statuses that an answer may have: HTTP defines no others, and those below 200 precede an answer."""
 
@@ -90,9 +93,6 @@ RESPONSE_HEADERS = (
     "x-a2a-extensions",
 )
 """The headers of an answer that are forwarded to the client."""
-
-BODY_HEADERS = frozenset({"content-type", "content-encoding"})
-"""The forwarded headers that describe a body."""
 
 
 MAX_KNOWN_ADDRESSES = 4096
@@ -254,13 +254,34 @@ class AgentClient:
         if response.status not in ANSWER_STATUSES:
             response.close()
             return DispatchFailure(Fault.INVALID_STATUS, SendState.UNKNOWN)
-        if _is_streamed(response, dispatch.answer_form):
-            return Stream(
-                status=response.status,
-                headers=_select_headers(response, dispatch.answer_headers),
-                chunks=self._read_stream(dispatch, response, dispatch_timeout),
-            )
+        if dispatch.answer_form is AnswerForm.MESSAGE:
+            return await self._receive_message(dispatch, response, dispatch_timeout)
+        if dispatch.answer_form is AnswerForm.FILE and response.status == HTTPStatus.OK:
+            return self._receive_stream(dispatch, response, dispatch_timeout)
         return await _read_answer(response, dispatch_timeout, dispatch)
+
+    async def _receive_message(
+        self, dispatch: Dispatch, response: _Response, dispatch_timeout: DispatchTimeout
+    ) -> Answer | Stream | DispatchFailure:
+        """Return an answer that the plane can read; of an error in another encoding only the status."""
+        has_coding = has_content_coding(response.status, response.headers)
+        if has_coding and response.status < FIRST_ERROR:
+            response.close()
+            return DispatchFailure(Fault.ENCODED, SendState.UNKNOWN)
+        if _is_event_stream(response) and not has_coding:
+            return self._receive_stream(dispatch, response, dispatch_timeout)
+        answer = await _read_answer(response, dispatch_timeout, dispatch)
+        if isinstance(answer, DispatchFailure) or (may_be_utf_8(answer.body) and not has_coding):
+            return answer
+        is_error = answer.status >= FIRST_ERROR
+        return drop_body(answer) if is_error else DispatchFailure(Fault.ENCODED, SendState.UNKNOWN)
+
+    def _receive_stream(self, dispatch: Dispatch, response: _Response, dispatch_timeout: DispatchTimeout) -> Stream:
+        return Stream(
+            status=response.status,
+            headers=_select_headers(response, dispatch.answer_headers),
+            chunks=self._read_stream(dispatch, response, dispatch_timeout),
+        )
 
     async def _request_answer(self, dispatch: Dispatch, dispatch_timeout: DispatchTimeout) -> _Response:
         """Send the request and return the answer once its head has arrived."""
@@ -425,18 +446,6 @@ def _select_headers(response: _Response, names: Sequence[str]) -> dict[str, str]
 def _is_forwardable(value: str) -> bool:
     """Whether a header value is printable ASCII of moderate length."""
     return value.isascii() and value.isprintable() and len(value) <= MAX_FORWARDED_HEADER_CHARACTERS
-
-
-def _is_streamed(response: _Response, form: AnswerForm) -> bool:
-    match form:
-        case AnswerForm.MESSAGE:
-            return _is_event_stream(response)
-        case AnswerForm.WHOLE:
-            return False
-        case AnswerForm.FILE:
-            return response.status == HTTPStatus.OK
-        case _:
-            assert_never(form)
 
 
 def _is_event_stream(response: _Response) -> bool:

@@ -15,7 +15,7 @@ from services.chassis import strict_json
 
 ENVELOPE_NAMES = frozenset({"jsonrpc", "id", "method", "params"})
 PARAMS_NAMES = frozenset({"message", "configuration"})
-MESSAGE_NAMES = frozenset({"taskId", "task_id", "referenceTaskIds", "reference_task_ids"})
+MESSAGE_NAMES = frozenset({"taskId", "task_id", "referenceTaskIds", "reference_task_ids", "contextId", "context_id"})
 CONFIGURATION_NAMES = frozenset(CONFIG_NAMES)
 TASK_NAMES = frozenset({"id", "taskId", "task_id", "url", *NESTED_NAMES})
 """The names in params about a task, and in a push notification config."""

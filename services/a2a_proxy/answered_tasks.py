@@ -21,9 +21,19 @@ STATES = frozenset(
 )
 """The states of a task as A2A 0.3 writes them, without the unknown one."""
 
+_HINTS = (b'"status"', b'"taskId"', b'"task_id"', b"\\u")
+"""What an answer about a task holds. A name can be written with escapes, and in two spellings in 1.0."""
+
 UNKNOWN_STATE = "unknown"
 
 PREFIX = "TASK_STATE_"
+
+
+_CONTEXT_HINTS = (b'"contextId"', b'"context_id"', b"\\u")
+
+_ABSENT = msgspec.Raw(b"")
+
+_PROTO = "proto_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,35 +49,56 @@ class AnsweredTask:
 
 def find_task(response: bytes) -> AnsweredTask | None:
     """Return the task of a JSON-RPC response; `None` for an error, for a message without a task and for no JSON."""
-    if b'"status"' not in response and b'"taskId"' not in response:  # most answers are messages
+    if not any(hint in response for hint in _HINTS):  # most answers are messages
         return None
     found = strict_json.find_member(response, "result")
     return None if found is None else _find_in_result(found)
 
 
+def find_context(response: bytes) -> str | None:
+    """Return the context of a JSON-RPC response, which that of a message without a task may have too."""
+    if not any(hint in response for hint in _CONTEXT_HINTS):
+        return None
+    found = strict_json.find_member(response, "result")
+    members, _ = (None, False) if found is None else _unwrap(found)
+    return None if members is None else _read_id(members.context_id, members.proto_context_id)
+
+
 def _find_in_result(raw: bytes) -> AnsweredTask | None:
+    members, is_whole = _unwrap(raw)
+    if members is None:
+        return None
+    id_ = _read_id(members.id) if is_whole else _read_id(members.task_id, members.proto_task_id)
+    if id_ is None:
+        return None
+    context_id = _read_id(members.context_id, members.proto_context_id)
+    return AnsweredTask(id_, context_id, _read_state(members.status), is_whole)
+
+
+def _unwrap(raw: bytes) -> "tuple[_Members | None, bool]":
+    """Return the members of a task, an update or a message, and whether it is a whole task."""
     result = _decode(raw)
     if result is None:
-        return None
+        return None, False
     kind = _read_text(result.kind)
     has_status = _is_object(result.status)
     if not kind and not has_status:
-        for wrapped in (result.task, result.status_update, result.artifact_update, result.message):
+        updates = (
+            result.status_update,
+            result.artifact_update,
+            result.proto_status_update,
+            result.proto_artifact_update,
+        )
+        for wrapped in (result.task, *updates, result.message):
             if _is_object(wrapped):
-                return _read_task(_decode(bytes(wrapped)), is_whole=wrapped is result.task)
-    return _read_task(result, is_whole=kind == "task" or (not kind and not result.task_id and has_status))
+                return _decode(bytes(wrapped)), wrapped is result.task
+    names_task = bool(result.task_id) or bool(result.proto_task_id)
+    return result, kind == "task" or (not kind and not names_task and has_status)
 
 
-def _read_task(task: "_Members | None", *, is_whole: bool) -> AnsweredTask | None:
-    if task is None:
-        return None
-    id_ = _read_id(task.id if is_whole else task.task_id)
-    return None if id_ is None else AnsweredTask(id_, _read_id(task.context_id), _read_state(task.status), is_whole)
-
-
-def _read_id(raw: msgspec.Raw) -> str | None:
-    """Return an id; `None` for one that cannot be stored."""
-    id_ = _read_text(raw)
+def _read_id(raw: msgspec.Raw, other: msgspec.Raw = _ABSENT) -> str | None:
+    """Return an id in one of its two spellings; `None` for one that cannot be stored."""
+    id_ = _read_text(raw) or _read_text(other)
     return id_ if 0 < len(id_) <= MAX_ID_LENGTH and "\0" not in id_ else None
 
 
@@ -99,11 +130,18 @@ def _decode(raw: bytes) -> "_Members | None":
         return None
 
 
-_ABSENT = msgspec.Raw(b"")
+def _name_member(field: str) -> str:
+    if field.startswith(_PROTO):
+        return field.removeprefix(_PROTO)
+    first, *others = field.split("_")
+    return first + "".join(word.capitalize() for word in others)
 
 
-class _Members(msgspec.Struct, gc=False, rename="camel"):
-    """The members of a result that say which task it is about; all others are skipped."""
+class _Members(msgspec.Struct, gc=False, rename=_name_member):
+    """The members of a result that say which task it is about; all others are skipped.
+
+    Parsers of 1.0 also take the names of the proto file.
+    """
 
     kind: msgspec.Raw = _ABSENT
     id: msgspec.Raw = _ABSENT
@@ -114,6 +152,10 @@ class _Members(msgspec.Struct, gc=False, rename="camel"):
     message: msgspec.Raw = _ABSENT
     status_update: msgspec.Raw = _ABSENT
     artifact_update: msgspec.Raw = _ABSENT
+    proto_task_id: msgspec.Raw = _ABSENT
+    proto_context_id: msgspec.Raw = _ABSENT
+    proto_status_update: msgspec.Raw = _ABSENT
+    proto_artifact_update: msgspec.Raw = _ABSENT
 
 
 _MEMBERS: msgspec.json.Decoder[_Members] = msgspec.json.Decoder(_Members)

@@ -87,11 +87,13 @@ from services.a2a_proxy.streams.writer import ABANDONED_AGE, ALIVE_INTERVAL, MAX
 from services.a2a_proxy.tables import SCHEMA
 from services.a2a_proxy.tasks.access import TaskAccess
 from services.a2a_proxy.tasks.agent_answers import AgentAnswers
+from services.a2a_proxy.tasks.contexts import ContextRegister
 from services.a2a_proxy.tasks.queued_tasks import QueuedTasks
 from services.a2a_proxy.tasks.register import TaskRegister
 from services.a2a_proxy.tasks.retention import TaskRetention
 from services.a2a_proxy.tasks.service import Tasks
-from services.a2a_proxy.tasks.store import TaskStore, build_observer
+from services.a2a_proxy.tasks.store.contexts import ContextStore
+from services.a2a_proxy.tasks.store.tasks import TaskStore, build_observer
 from services.a2a_proxy.tasks.watching import QueueWatch
 from services.a2a_proxy.tasks.webhooks import Webhooks
 from services.a2a_proxy.work import WorkTracker
@@ -143,14 +145,18 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         AgentClient(
             rules=settings.address_rules, max_dispatches_per_target=settings.max_dispatches_per_target, work=work
         ) as agents,
+        AgentClient(rules=settings.address_rules) as receivers,
         Webhooks(settings.address_rules) as webhooks,
     ):
-        broadcasts = BroadcastFanOut()
         store, queue_store = Store(engine), QueueStore(engine)
-        registry_client = RegistryClient(registry)
-        max_queue_bytes = settings.queue_max_megabytes_per_target * MEGABYTE
-        task_store, push_store = TaskStore(engine, task_connections), PushStore(engine)
-        task_register, queue_watch = TaskRegister(task_store), QueueWatch(task_store)
+        registry_client, max_queue_bytes = RegistryClient(registry), settings.queue_max_megabytes_per_target * MEGABYTE
+        task_store, push_store, context_store = (
+            TaskStore(engine, task_connections),
+            PushStore(engine),
+            ContextStore(engine, task_connections),
+        )
+        broadcasts, contexts = BroadcastFanOut(), ContextRegister(context_store)
+        task_register, queue_watch = TaskRegister(task_store, note_context=contexts.note), QueueWatch(task_store)
         task_retention, push_retention = (
             TaskRetention(task_store, task_register, age=settings.activity_retention),
             PushRetention(push_store, age=settings.activity_retention),
@@ -173,7 +179,13 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             age=settings.activity_retention,
             max_bytes=settings.activity_max_megabytes * MEGABYTE,
             max_bytes_per_workspace=settings.activity_max_megabytes_per_workspace * MEGABYTE,
-            purge_others=[queue_retention.purge, task_retention.purge, streams.retention.purge, push_retention.purge],
+            purge_others=[
+                queue_retention.purge,
+                task_retention.purge,
+                contexts.purge,
+                streams.retention.purge,
+                push_retention.purge,
+            ],
         )
         activity = ActivityLog(store, broadcasts, clock, delay=settings.activity_delay, on_usage=retention.note_usage)
         queue_store.add_announcer(activity.announce)
@@ -214,11 +226,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 push_store,
                 platform_url=settings.platform_url,
                 external_platform_url=settings.external_platform_url,
+                sends_notifications=registry_client.sends_notifications,
             ),
             idle_timeout=settings.idle_timeout,
         )
         push_deliveries, inbox, work_reporter = (
-            PushDeliveries(push_store, agents, read_task=TaskReader(route_cache, sender).read),
+            PushDeliveries(push_store, receivers, read_task=TaskReader(route_cache, sender).read),
             Inbox(queue_store, owner=owner),
             WorkReporter(registry_client, queue_store, route_cache=route_cache, work=work, replica_id=owner),
         )
@@ -259,9 +272,10 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             registry=registry_client,
             tasks=Tasks(
                 register=task_register,
+                contexts=contexts,
                 access=access,
                 queued=QueuedTasks(queue_store, task_store, queue_watch),
-                answers=AgentAnswers(task_register, access),
+                answers=AgentAnswers(task_register, contexts, access),
                 webhooks=webhooks,
                 clock=clock,
             ),
@@ -388,6 +402,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     Loop(name="queue.expiry", run=settlement.end_expired, every=EXPIRY_INTERVAL),
                     Loop(name="queue.cleaning", run=queue_retention.clean, every=QUEUE_CLEANUP_INTERVAL),
                     Loop(name="tasks.streams", run=queue_watch.follow),
+                    Loop(name="tasks.contexts", run=contexts.run),
+                    Loop(
+                        name="tasks.contexts.cleaning",
+                        run=partial(contexts.clean, settings.activity_retention),
+                        every=settings.cleanup_interval,
+                    ),
                     Loop(name="tasks.cleaning", run=task_retention.clean, every=settings.cleanup_interval),
                     Loop(name="streams", run=streams.recorder.run),
                     Loop(name="streams.followers", run=streams.watch.run),
@@ -446,6 +466,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             )
         finally:
             await streams.writer.close()
+            await contexts.close()
             await activity.flush()
 
 

@@ -277,7 +277,14 @@ class Delivery:
         incoming, parsed = message.incoming, message.envelope
         if not self._streams.may_record(parsed, stream):
             return await self._tasks.receive(incoming, parsed, stream)
-        return self._streams.record(incoming, parsed, route, stream, partial(self._tasks.note, incoming, parsed))
+        return self._streams.record(
+            incoming,
+            parsed,
+            route,
+            stream,
+            note_task=partial(self._tasks.note, incoming, parsed),
+            note_context=partial(self._tasks.note_context, incoming),
+        )
 
     async def _queue_for_busy(
         self, message: "_Message", route: Route, retry_after: timedelta | None, agent_time: timedelta
@@ -318,6 +325,8 @@ class Delivery:
         new = message.build_new(digest, WAIT_REASONS[acceptance], not_before_in or timedelta())
         row = message.build_activity(self._clock).build(id_=new.id, summary=SUMMARIES.get(acceptance))
         result = await self._acceptance.accept(new, row)
+        if isinstance(result, Accepted) and new.context_id is not None:
+            self._tasks.note_context(message.incoming, new.context_id)
         return None if isinstance(result, Full) else message.build_receipt(result, acceptance)
 
     async def _record_stream(self, stream: Stream, builder: MessageActivity) -> AsyncGenerator[bytes, None]:
@@ -376,7 +385,9 @@ class _Message:
         """The identity of the message; `None` without a message id."""
         if self.envelope.message_id is None or not self.is_message:
             return None
-        return rules.build_identity(self.incoming.target, self.incoming.caller, self.envelope.message_id)
+        token_id = self.incoming.caller_token_id
+        caller = self.incoming.caller or (None if token_id is None else f"org-token:{token_id}")
+        return rules.build_identity(self.incoming.target, caller, self.envelope.message_id)
 
     def build_activity(self, clock: Clock) -> MessageActivity:
         """Return the builder of the activity row."""
@@ -397,6 +408,7 @@ class _Message:
             deadline=self.deadline,
             waiting=self.incoming.waiting,
             ends_with_caller=self.envelope.method in envelope.STREAMING_METHODS,
+            caller_token_id=self.incoming.caller_token_id,
             has_webhooks=bool(self.envelope.references.webhooks),
         )
 
@@ -408,6 +420,7 @@ class _Message:
             target_id=self.incoming.target,
             caller_id=self.incoming.caller,
             caller_org_id=self.incoming.caller_org_id,
+            caller_token_id=self.incoming.caller_token_id,
             context_id=choose_context_id(id_, self.envelope.references.context_id),
             identity=self.identity,
             digest=digest,

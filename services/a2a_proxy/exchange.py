@@ -236,7 +236,7 @@ class Exchange:
                 self._send(wire.end_frame(call_id, interrupted=False))
 
     def _send(self, frame: pb.ReplyFrame, *, may_wait: bool = False) -> None:
-        """Send a frame with the others that are ready; one that may wait is sent with the next one, or after a delay."""
+        """Send a frame with the others that are ready; one that may wait goes with the next one, or after a delay."""
         if self._is_closed:
             return
         self._frames.append(frame)

@@ -225,6 +225,10 @@ class IncomingMessage:
     waiting: WaitingCaller | None = field(default=None, repr=False, compare=False)
     caller_org_id: str | None = None
     """The organisation whose token the caller used; `None` for a workspace, and for callers of the whole plane."""
+    caller_token_id: str | None = None
+    """That token."""
+    sees_organisation: bool = False
+    """Whether that token sees what all callers of its organisation have made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,6 +344,9 @@ class Fault(StrEnum):
 
     TOO_LARGE = "too_large"
     """The answer exceeds the limit on its size."""
+
+    ENCODED = "encoded"
+    """The answer is compressed, although the plane asks for the identity encoding, or it is not UTF-8."""
 
     INVALID_STATUS = "invalid_status"
     """The answer has a status that HTTP does not define."""

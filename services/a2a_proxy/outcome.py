@@ -41,6 +41,8 @@ BODYLESS_STATUSES = frozenset({204, 205, 304})
 
 INVALID_STATUS_TEXT = "workspace agent answered with an HTTP status outside 200 to 599"
 
+ENCODED_TEXT = "failed to read agent response: it is compressed, or it is not UTF-8"
+
 INBOUND_REALM = "molecule-inbound"
 """The realm in the challenge of an agent that requires the plane's inbound secret (docs/spec/rest.md, 6.4)."""
 
@@ -201,8 +203,9 @@ def _build_error(failure: DispatchFailure) -> ServiceError:
         case Fault.TOO_LARGE:
             text = f"failed to read agent response: it is larger than {failure.size // MEBIBYTE} MiB"
             error = AnswerUnreadable(text, details={"delivery_confirmed": True, "max_bytes": failure.size})
-        case Fault.INVALID_STATUS:
-            error = AnswerUnreadable(INVALID_STATUS_TEXT, details={"delivery_confirmed": True})
+        case Fault.ENCODED | Fault.INVALID_STATUS:
+            text = ENCODED_TEXT if failure.fault is Fault.ENCODED else INVALID_STATUS_TEXT
+            error = AnswerUnreadable(text, details={"delivery_confirmed": True})
         case _:
             assert_never(failure.fault)
     return error

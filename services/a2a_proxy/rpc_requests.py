@@ -29,7 +29,9 @@ SERVICE = a2a_pb2.DESCRIPTOR.services_by_name["A2AService"]
 
 MAX_METADATA_BYTES = 16 * 1024
 
-LEFT_OUT_HEADERS = frozenset({"accept", "content-type", "content-length", "host", "te", "user-agent"})
+LEFT_OUT_HEADERS = frozenset(
+    {"accept", "accept-encoding", "content-type", "content-length", "host", "te", "user-agent"}
+)
 """Headers of a request by HTTP that mean nothing in gRPC, or that gRPC sends itself."""
 
 STATUS_DETAILS = "grpc-status-details-bin"

@@ -82,6 +82,8 @@ class Outgoing:
     waiting: WaitingCaller | None = None
     ends_with_caller: bool = False
     max_answer_bytes: int = MAX_ANSWER_BYTES
+    caller_token_id: str | None = None
+    """The token of an organisation that the caller used, if it is no workspace."""
     has_webhooks: bool | None = None
     """Whether the message names addresses for push notifications; `None` if its body has to be searched for them."""
 
@@ -213,6 +215,7 @@ def build_headers(
     selected = {name: headers[name] for name in (*REQUEST_HEADERS, *extension_headers) if name in headers}
     selected["content-type"] = "application/json"
     selected.setdefault("accept", "application/json, text/event-stream")
+    selected["accept-encoding"] = "identity"  # what an agent compresses would hide its task from the plane
     selected[HOPS_HEADER] = str(hops)
     if version:
         selected[VERSION_HEADER] = version

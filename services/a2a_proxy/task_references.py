@@ -34,6 +34,7 @@ PUSH_OPERATIONS = frozenset(
 """The operations on the push notification configs of a task."""
 
 INVALID_ID = f"invalid params: the id of a task must be a text of at most {MAX_ID_LENGTH} characters"
+INVALID_CONTEXT = f"invalid params: the contextId must be one text of at most {MAX_ID_LENGTH} characters"
 TOO_MANY = f"invalid params: at most {MAX_TASKS} tasks and {MAX_WEBHOOKS} push notification addresses"
 
 
@@ -51,7 +52,7 @@ def read_references(method: str, params: JsonObject) -> TaskReferences:
     if known is None or known.dialect is Dialect.LEGACY or operation not in PUSH_OPERATIONS:
         names.append("id")  # of a push notification config it is the id of the config in 1.0
     webhooks = list(_find_urls(params)) if operation in {None, Operation.CREATE_PUSH_CONFIG} else []
-    return _build([params.get(name) for name in names], None, webhooks)
+    return _build([params.get(name) for name in names], [], webhooks)
 
 
 def _read_message(params: JsonObject) -> TaskReferences:
@@ -64,26 +65,29 @@ def _read_message(params: JsonObject) -> TaskReferences:
     ids += [config.get(name) for config in configs for name in ("taskId", "task_id")]
     for name in ("referenceTaskIds", "reference_task_ids"):
         ids += get_list(message, name)
-    context_id = message.get("contextId", message.get("context_id"))
+    context_ids = [message.get(name) for name in ("contextId", "context_id")]
     webhooks = [url for config in configs for url in _find_urls(config)]
-    references = _build(ids, context_id, webhooks)
+    references = _build(ids, context_ids, webhooks)
     named = next((id_ for id_ in continued if isinstance(id_, str) and id_), None)
     return references if named is None or references.fault else replace(references, continued_id=named)
 
 
-def _build(ids: list[Any], context_id: object, webhooks: list[str]) -> TaskReferences:
+def _build(ids: list[Any], context_ids: list[Any], webhooks: list[str]) -> TaskReferences:
     """Return the references; an empty id is none, as in ProtoJSON."""
     named = [id_ for id_ in ids if id_ is not None and id_ != ""]
-    if not named and not webhooks and context_id is None:
+    contexts = [id_ for id_ in context_ids if id_ is not None and id_ != ""]
+    if not named and not webhooks and not contexts:
         return NO_REFERENCES
     if not all(_is_id(id_) for id_ in named):
         return TaskReferences(fault=INVALID_ID)
+    if not all(_is_id(id_) for id_ in contexts) or len(set(contexts)) > 1:
+        return TaskReferences(fault=INVALID_CONTEXT)
     unique = tuple(dict.fromkeys(named))
     if len(unique) > MAX_TASKS or len(webhooks) > MAX_WEBHOOKS:
         return TaskReferences(fault=TOO_MANY)
     return TaskReferences(
         task_ids=unique,
-        context_id=context_id if isinstance(context_id, str) and context_id and _is_id(context_id) else None,
+        context_id=contexts[0] if contexts else None,
         webhooks=tuple(dict.fromkeys(webhooks)),
     )
 

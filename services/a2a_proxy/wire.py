@@ -39,6 +39,9 @@ ACCEPTED = 202
 OPEN_STATES = frozenset({"queued", "dispatching"})
 """The plane still works on a message with one of these states."""
 
+ADMIN_SCOPE = "admin"
+"""The scope of a token that acts for its whole organisation."""
+
 MAX_PAGE_SIZE = 500
 """Rows of the largest page of activity."""
 
@@ -73,6 +76,8 @@ def message_from_open(
         began_at=began_at,
         waiting=waiting,
         caller_org_id=sender.org_id if sender.kind is Kind.ORG else None,
+        caller_token_id=sender.name if sender.kind is Kind.ORG else None,
+        sees_organisation=sender.kind is Kind.ORG and ADMIN_SCOPE in sender.scopes,
     )
 
 

@@ -28,6 +28,8 @@ class FakeRegistry(rpc.RegistryServiceServicer):
     """The revision that each watch started after."""
     revision: int = 0
     is_unavailable: bool = False
+    cards: dict[str, bytes] = field(default_factory=dict)
+    """The cards of workspaces that have one."""
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
     """While it is not set, ResolveRoute waits."""
     _watchers: list[asyncio.Queue] = field(default_factory=list)
@@ -103,6 +105,13 @@ class FakeRegistry(rpc.RegistryServiceServicer):
         await self.may_answer.wait()
         allowed = (request.caller_id, request.workspace_id) not in self.denied
         return pb.ResolveRouteResponse(record=record, allowed=allowed)
+
+    async def GetCard(self, request, context: grpc.aio.ServicerContext) -> pb.GetCardResponse:
+        if self.is_unavailable:
+            raise Unavailable
+        if request.workspace_id not in self.cards:
+            raise NotFound("agent card not available")
+        return pb.GetCardResponse(agent_card=self.cards[request.workspace_id])
 
     async def WatchWorkspaces(self, request, context) -> AsyncIterator[pb.WatchWorkspacesResponse]:
         if self.is_unavailable:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.a2a_proxy.answered_tasks import AnsweredTask, find_task
+from services.a2a_proxy.answered_tasks import AnsweredTask, find_context, find_task
 
 STATUS = {"state": "working"}
 
@@ -44,6 +44,10 @@ def respond(result: object) -> bytes:
         ({"kind": "task", "id": "x" * 1001, "status": STATUS}, None),
         ({"kind": "task", "id": "a\0", "status": STATUS}, None),
         ({"kind": "task", "id": "t", "contextId": ["c"], "status": "s"}, AnsweredTask("t", None, None, True)),
+        ({"task": {"id": "t", "context_id": "c", "status": STATUS}}, AnsweredTask("t", "c", "working", True)),
+        ({"status_update": {"task_id": "t", "context_id": "c", "status": STATUS}}, AnsweredTask("t", "c", "working")),
+        ({"artifact_update": {"task_id": "t", "artifact": {}}}, AnsweredTask("t")),
+        ({"message": {"message_id": "m", "task_id": "t", "parts": []}}, AnsweredTask("t")),
         ("status", None),
         ([{"status": {}}], None),
         (None, None),
@@ -51,6 +55,28 @@ def respond(result: object) -> bytes:
 )  # fmt: skip
 def test_the_task_of_an_answer_is_found_in_both_generations(result, task):
     assert find_task(respond(result)) == task
+
+
+def test_a_name_that_is_written_with_escapes_hides_no_task():
+    escaped = respond({"kind": "task", "id": "t", "status": STATUS}).replace(b'"status"', rb'"statu\u0073"')
+
+    assert find_task(escaped) == AnsweredTask("t", None, "working", True)
+
+
+@pytest.mark.parametrize(
+    ("result", "context_id"),
+    [
+        ({"kind": "message", "messageId": "m", "contextId": "c", "parts": []}, "c"),
+        ({"message": {"messageId": "m", "contextId": "c", "parts": []}}, "c"),
+        ({"message": {"message_id": "m", "context_id": "c", "parts": []}}, "c"),
+        ({"kind": "task", "id": "t", "contextId": "c", "status": STATUS}, "c"),
+        ({"kind": "message", "messageId": "m", "contextId": "x" * 1001}, None),
+        ({"kind": "message", "parts": [{"contextId": "c"}]}, None),
+        ("contextId", None),
+    ],
+)
+def test_the_context_of_an_answer_is_found_in_both_generations(result, context_id):
+    assert find_context(respond(result)) == context_id
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from services.a2a_proxy.push.tables import PUSH_NOTIFICATIONS, PUSH_TARGETS
 from services.a2a_proxy.queue.tables import QUEUE_CALLERS, QUEUE_TARGETS, QUEUED_MESSAGES
 from services.a2a_proxy.schedules.tables import SCHEDULE_RUNS, SCHEDULES
 from services.a2a_proxy.tables import ACTIVITIES, METADATA, SCHEMA
-from services.a2a_proxy.tasks.tables import TASKS
+from services.a2a_proxy.tasks.tables import CONTEXTS, TASKS
 from tests import databases
 
 DUE_ORDER = (SCHEDULES.c.next_run_at, SCHEDULES.c.id)
@@ -53,6 +53,7 @@ async def test_migrations_and_tables_agree(engine):
         (QUEUE_TARGETS, []),
         (QUEUE_CALLERS, []),
         (TASKS, []),
+        (CONTEXTS, []),
         (PUSH_TARGETS, []),
         (PUSH_NOTIFICATIONS, []),
     ],

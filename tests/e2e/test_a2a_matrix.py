@@ -35,7 +35,7 @@ async def test_agents_alone_answer_clients_of_their_own_kind_alike(matrix):
     urls[GRPC] = urls[GRPC].removeprefix("http://")
     clients = {agent: kinds[agent](matrix.plane.http, urls[agent]) for agent in PUSHED}
 
-    assert await try_agents(clients, HABITS) == {agent: expect(kinds[agent], agent) for agent in PUSHED}
+    assert await try_agents(clients, HABITS) == {agent: expect(kinds[agent], agent, alone=True) for agent in PUSHED}
 
 
 def test_the_document_shows_the_table():

@@ -191,7 +191,7 @@ class RegistryServiceServicer:
 
     def GetCard(self, request, context):
         """Returns the card of a workspace as it was registered, if the caller may see the workspace. Where cards are public,
-        the gateway calls without an identity.
+        the gateway calls without an identity. The A2A proxy reads whether the agent sends push notifications.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

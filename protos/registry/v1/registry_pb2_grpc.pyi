@@ -36,7 +36,7 @@ class RegistryServiceStub:
     """Replaces the card of a workspace."""
     GetCard: aio.UnaryUnaryMultiCallable[registry_pb2.GetCardRequest, registry_pb2.GetCardResponse]
     """Returns the card of a workspace as it was registered, if the caller may see the workspace. Where cards are public,
-    the gateway calls without an identity.
+    the gateway calls without an identity. The A2A proxy reads whether the agent sends push notifications.
     """
     DiscoverWorkspace: aio.UnaryUnaryMultiCallable[registry_pb2.DiscoverWorkspaceRequest, registry_pb2.DiscoverWorkspaceResponse]
     """Returns the address at which a caller reaches another workspace."""
@@ -137,7 +137,7 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[registry_pb2.GetCardRequest, abc.Awaitable[registry_pb2.GetCardResponse]],
     ) -> abc.Awaitable[registry_pb2.GetCardResponse]:
         """Returns the card of a workspace as it was registered, if the caller may see the workspace. Where cards are public,
-        the gateway calls without an identity.
+        the gateway calls without an identity. The A2A proxy reads whether the agent sends push notifications.
         """
 
     @abc_1.abstractmethod

@@ -1,4 +1,8 @@
-"""Sends the stored notifications to their receivers: of each target one at a time, in the order in which they came."""
+"""Sends the stored notifications to their receivers: of each target one at a time, in the order in which they came.
+
+A receiver that does not answer costs a place for `SEND_TIMEOUT`. So each owner has a share of the places only, and
+receivers that did not answer before have a smaller one.
+"""
 
 import asyncio
 import random
@@ -18,10 +22,9 @@ from services.a2a_proxy.model import (
     Push,
     Stream,
     StreamInterrupted,
-    WorkspaceId,
 )
 from services.a2a_proxy.push import rules
-from services.a2a_proxy.push.model import ClaimedNotification, PushTarget, Verdict
+from services.a2a_proxy.push.model import BusyOwners, ClaimedNotification, PushTarget, Verdict
 from services.a2a_proxy.push.sealing import unseal
 from services.a2a_proxy.push.store import PushStore
 from services.chassis import strict_json
@@ -35,11 +38,17 @@ RETRIES = Backoff(timedelta(seconds=1), timedelta(hours=1))
 POLL_INTERVAL = timedelta(seconds=1)
 """Longest time between two looks for notifications that other replicas have stored."""
 
-MAX_SENDING = 32
+MAX_SENDING = 256
 """Notifications that one replica sends at the same time."""
 
-MAX_SENDING_PER_WORKSPACE = 4
-"""Of them, those of one workspace: receivers that do not answer must not hold up those of others."""
+MAX_SENDING_PER_OWNER = 64
+"""Of them, those of one owner: its receivers must not hold up those of others."""
+
+MAX_RETRIES = 128
+"""Of them, those to receivers that did not take the last attempt: these must not hold up others."""
+
+MAX_RETRIES_PER_OWNER = 16
+"""Of these, those of one owner."""
 
 SEND_TIMEOUT = timedelta(seconds=15)
 
@@ -59,15 +68,21 @@ class PushDeliveries:
     """Sends notifications with retries, from any replica."""
 
     def __init__(
-        self, store: PushStore, agents: AgentClient, *, read_task: ReadTask, retries: Backoff = RETRIES
+        self, store: PushStore, receivers: AgentClient, *, read_task: ReadTask, retries: Backoff = RETRIES
     ) -> None:
-        """`agents` sends to addresses that it checks when it connects."""
+        """`receivers` sends to addresses that it checks when it connects.
+
+        It is another client than that of the agents: a receiver that does not answer must neither use the room of the
+        workspace nor keep it awake.
+        """
         self._store = store
-        self._agents = agents
+        self._receivers = receivers
         self._read_task = read_task
         self._retries = retries
         self._woken = asyncio.Event()
-        self._sending: Counter[WorkspaceId] = Counter()
+        self._sending: Counter[str] = Counter()
+        """The attempts in progress of each owner."""
+        self._retrying: Counter[str] = Counter()
         self._is_stopping = False
 
     def wake(self) -> None:
@@ -91,13 +106,21 @@ class PushDeliveries:
 
     async def _start_due(self, group: asyncio.TaskGroup) -> None:
         while not self._is_stopping and self._sending.total() < MAX_SENDING:
-            busy = [target for target, count in self._sending.items() if count >= MAX_SENDING_PER_WORKSPACE]
             async with self._store.begin() as tx:
-                claimed = await tx.claim(busy=busy, lease=LEASE)
+                claimed = await tx.claim(busy=self._find_busy(), lease=LEASE)
             if claimed is None:
                 return
-            self._sending[claimed.target.target_id] += 1
+            self._sending[claimed.target.owner] += 1
+            if claimed.failures:
+                self._retrying[claimed.target.owner] += 1
             group.create_task(self._deliver(claimed))
+
+    def _find_busy(self) -> BusyOwners:
+        return BusyOwners(
+            all=tuple(owner for owner, count in self._sending.items() if count >= MAX_SENDING_PER_OWNER),
+            failing=tuple(owner for owner, count in self._retrying.items() if count >= MAX_RETRIES_PER_OWNER),
+            has_room_for_failing=self._retrying.total() < MAX_RETRIES,
+        )
 
     async def _deliver(self, claimed: ClaimedNotification) -> None:
         """Make one attempt. If its outcome cannot be stored, the notification is sent again after its lease."""
@@ -115,8 +138,11 @@ class PushDeliveries:
         except Unavailable:
             log.warning("outcome of a push notification not stored", workspace=claimed.target.target_id)
         finally:
-            self._sending[claimed.target.target_id] -= 1
-            self._sending += Counter()  # drops the workspaces without any
+            self._sending[claimed.target.owner] -= 1
+            self._sending += Counter()  # drops the owners without any
+            if claimed.failures:
+                self._retrying[claimed.target.owner] -= 1
+                self._retrying += Counter()
             self._woken.set()
 
     async def _send(self, claimed: ClaimedNotification) -> int | Fault:
@@ -141,7 +167,7 @@ class PushDeliveries:
             max_answer_bytes=MAX_ANSWER_BYTES,
             heartbeats_restart_idle=False,
         )
-        answer = await self._agents.send(dispatch, lambda: 0.0)
+        answer = await self._receivers.send(dispatch, lambda: 0.0)
         if isinstance(answer, DispatchFailure):
             return answer.fault
         if isinstance(answer, Stream):

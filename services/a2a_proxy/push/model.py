@@ -17,6 +17,8 @@ class PushTarget:
     """The workspace whose agent sends the notifications."""
     owner_id: WorkspaceId | None
     """The workspace that wants them; `None` for any other caller."""
+    owner_token_id: str | None = None
+    """The token of an organisation that wants them; without either it is the operator."""
     task_id: str | None
     """`None` until the agent has named the task."""
     config_id: str | None
@@ -24,6 +26,11 @@ class PushTarget:
     """The dialect in which the receiver reads notifications."""
     sealed: bytes = field(repr=False)
     """The config as its caller wrote it, encrypted."""
+
+    @property
+    def owner(self) -> str:
+        """The caller that wants the notifications, as one text; empty for the operator."""
+        return self.owner_id or self.owner_token_id or ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +68,18 @@ class WaitingLimits:
     per_target: int = 100
     per_workspace: int = 2000
     bytes_per_workspace: int = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusyOwners:
+    """The owners of whose notifications no further one may be sent now."""
+
+    all: tuple[str, ...] = ()
+    """Those that use their whole share."""
+    failing: tuple[str, ...] = ()
+    """Those that use their share for receivers that did not answer before."""
+    has_room_for_failing: bool = True
+    """Whether any of these receivers may be tried now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from services.chassis.large_bodies import run_by_size
 
 FOREIGN_TASK = "the push notification is about another task"
 
-MayBeOwner = Callable[[WorkspaceId, str, WorkspaceId | None], Awaitable[bool]]
-"""Whether a task of a workspace may be that of a caller, as far as it is known whose it is."""
+MayBeOwner = Callable[[WorkspaceId, str, WorkspaceId | None, str | None], Awaitable[bool]]
+"""Whether a task of a workspace may be that of a workspace or a token, as far as it is known whose it is."""
 
 
 class PushReception:
@@ -53,7 +53,8 @@ class PushReception:
             read = await run_by_size(len(body), read_notification, body, target.dialect)
         except InvalidBodyError as error:
             raise InvalidNotification(str(error)) from None
-        if target.task_id is None and not await self._may_be_owner(target.target_id, read.task_id, target.owner_id):
+        owner = (target.owner_id, target.owner_token_id)
+        if target.task_id is None and not await self._may_be_owner(target.target_id, read.task_id, *owner):
             raise InvalidNotification(FOREIGN_TASK)
         notification = NewNotification(
             digest=target.digest,

@@ -42,11 +42,15 @@ from services.chassis.large_bodies import run_by_size
 log = structlog.get_logger()
 
 MAX_TARGETS_PER_OWNER = 10_000
-"""Targets of one caller at one workspace that are kept: those that were used last."""
+"""Targets that one caller may have at one workspace."""
 
-TRIM_INTERVAL = 100
-"""Messages with configs after which the caller of the last one is held to that number."""
+TOO_MANY_TARGETS = "invalid params: too many push notification configs of this caller at this workspace"
 
+NOT_SUPPORTED = "the agent does not send push notifications, as its card says"
+
+PUSH_NOTIFICATION_NOT_SUPPORTED = -32003
+
+SendsNotifications: TypeAlias = Callable[[WorkspaceId], Awaitable[bool]]
 Result: TypeAlias = Answered | Busy | Failed
 Send: TypeAlias = Callable[[Outgoing], Awaitable[Result]]
 
@@ -54,12 +58,22 @@ Send: TypeAlias = Callable[[Outgoing], Awaitable[Result]]
 class PushRelay:
     """Puts addresses of the plane in the place of those that callers name."""
 
-    def __init__(self, store: PushStore, *, platform_url: str, external_platform_url: str) -> None:
-        """Agents of the plane know it by `platform_url`, external ones by the other URL, if there is one."""
+    def __init__(
+        self,
+        store: PushStore,
+        *,
+        platform_url: str,
+        external_platform_url: str,
+        sends_notifications: SendsNotifications,
+    ) -> None:
+        """Agents of the plane know it by `platform_url`, external ones by the other URL, if there is one.
+
+        `sends_notifications` says whether the card of a workspace declares that its agent does.
+        """
         self._store = store
+        self._sends_notifications = sends_notifications
         self._platform_url = platform_url
         self._external_platform_url = external_platform_url or platform_url
-        self._added = 0
 
     def concerns(self, outgoing: Outgoing) -> bool:
         """Whether a message may be about push notification configs."""
@@ -78,28 +92,39 @@ class PushRelay:
         new_secrets: list[str] = []
         rewritten = configs.rewrite_request(parsed, method.operation, _make_addresses(base, new_secrets))
         request = _Request(parsed, method, _choose_dialect(method, outgoing), route.workspace_id, ())
-        if not rewritten.configs:
-            return await self._receive(request, await send(outgoing))
-        for config in rewritten.configs:
-            if fault := rules.find_fault(config.members, len(strict_json.dump(config.members))):
-                return Answered(_refuse(request, fault))
-        owner_id = _find_owner(outgoing)
-        notified = find_dialect(outgoing.headers.get(NOTIFICATIONS_HEADER, "")) or request.dialect
-        targets = [
-            _build_target(request, owner_id, config, secret, notified)
-            for config, secret in zip(rewritten.configs, new_secrets, strict=True)
-        ]
+        is_about_configs = bool(rewritten.configs) or method.operation not in MESSAGE_OPERATIONS
+        targets: list[PushTarget] = []
         try:
-            async with self._store.begin() as tx:
-                await tx.add(targets)
-                self._added += 1
-                if self._added % TRIM_INTERVAL == 0:
-                    await tx.trim(route.workspace_id, owner_id, keep=MAX_TARGETS_PER_OWNER)
+            refusal = await self._find_refusal(request, rewritten.configs) if is_about_configs else None
+            if refusal is None and rewritten.configs:
+                targets = _build_targets(request, outgoing, rewritten.configs, new_secrets)
+                refusal = await self._add(request, targets)
         except Unavailable as error:
             return Failed(error)  # nothing is sent, so a queued message is sent again
+        if refusal is not None:
+            return Answered(refusal)
+        if not targets:
+            return await self._receive(request, await send(outgoing))
         body = await run_by_size(size, strict_json.dump, rewritten.request)
         result = await send(replace(outgoing, body=body))
         return await self._receive(replace(request, digests=tuple(target.digest for target in targets)), result)
+
+    async def _find_refusal(self, request: "_Request", named: Sequence[CallerConfig]) -> Answer | None:
+        """Return the error for a config that no receiver could be notified by; raises `Unavailable`."""
+        for config in named:
+            if fault := rules.find_fault(config.members, len(strict_json.dump(config.members))):
+                return _refuse(request, INVALID_PARAMS, fault)
+        if await self._sends_notifications(request.target_id):
+            return None
+        return _refuse(request, PUSH_NOTIFICATION_NOT_SUPPORTED, NOT_SUPPORTED)
+
+    async def _add(self, request: "_Request", targets: Sequence[PushTarget]) -> Answer | None:
+        """Store targets, or return the error if their owner has too many; raises `Unavailable`."""
+        async with self._store.begin() as tx:
+            if await tx.make_room(targets[0], added=len(targets), most=MAX_TARGETS_PER_OWNER):
+                await tx.add(targets)
+                return None
+        return _refuse(request, INVALID_PARAMS, f"{TOO_MANY_TARGETS}: at most {MAX_TARGETS_PER_OWNER}")
 
     async def _receive(self, request: "_Request", result: Result) -> Result:
         """Note what an answer says about targets, and return it as its caller reads it."""
@@ -217,20 +242,28 @@ class _Request:
         return configs.read_reference(self.body, self.method)
 
 
-def _build_target(
-    request: _Request, owner_id: WorkspaceId | None, config: CallerConfig, secret: str, notified: Dialect
-) -> PushTarget:
-    """Return the target of a config; `notified` is the dialect in which its caller reads notifications."""
-    members = configs.convert_config(config.members, request.method.dialect, notified)
-    return PushTarget(
-        digest=build_digest(secret),
-        target_id=request.target_id,
-        owner_id=owner_id,
-        task_id=request.reference.task_id,
-        config_id=config.id,
-        dialect=notified,
-        sealed=seal(strict_json.dump(members), derive_key(secret), nonce=os.urandom(NONCE_BYTES)),
-    )
+def _build_targets(
+    request: _Request, outgoing: Outgoing, named: Sequence[CallerConfig], new_secrets: Sequence[str]
+) -> list[PushTarget]:
+    """Return the targets of configs, for each of which there is a secret."""
+    notified = find_dialect(outgoing.headers.get(NOTIFICATIONS_HEADER, "")) or request.dialect
+    return [
+        PushTarget(
+            digest=build_digest(secret),
+            target_id=request.target_id,
+            owner_id=_find_owner(outgoing),
+            owner_token_id=outgoing.caller_token_id,
+            task_id=request.reference.task_id,
+            config_id=config.id,
+            dialect=notified,
+            sealed=_seal(configs.convert_config(config.members, request.method.dialect, notified), secret),
+        )
+        for config, secret in zip(named, new_secrets, strict=True)
+    ]
+
+
+def _seal(members: JsonObject, secret: str) -> bytes:
+    return seal(strict_json.dump(members), derive_key(secret), nonce=os.urandom(NONCE_BYTES))
 
 
 def _may_have_arrived(result: Busy | Failed) -> bool:
@@ -262,8 +295,8 @@ def _find_owner(outgoing: Outgoing) -> WorkspaceId | None:
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def _refuse(request: _Request, fault: str) -> Answer:
+def _refuse(request: _Request, code: int, fault: str) -> Answer:
     """Return the JSON-RPC error for a config that is refused."""
-    error = build_error(ConversionFailed(INVALID_PARAMS, fault), request.dialect)
+    error = build_error(ConversionFailed(code, fault), request.dialect)
     body = {"jsonrpc": "2.0", "id": request.body.get("id"), "error": error}
     return Answer(status=HTTPStatus.OK, headers={"content-type": "application/json"}, body=strict_json.dump(body))

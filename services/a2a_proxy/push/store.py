@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from molecule_a2a.model import Dialect
 from services.a2a_proxy.model import WorkspaceId
-from services.a2a_proxy.push.model import ClaimedNotification, NewNotification, PushTarget, WaitingLimits
+from services.a2a_proxy.push.model import BusyOwners, ClaimedNotification, NewNotification, PushTarget, WaitingLimits
 from services.a2a_proxy.push.tables import PUSH_NOTIFICATIONS, PUSH_TARGETS
 from services.chassis import database
 
@@ -18,6 +18,12 @@ NOW = sa.func.clock_timestamp()
 
 _T = PUSH_TARGETS.c
 _N = PUSH_NOTIFICATIONS.c
+
+_OWNER = sa.func.coalesce(sa.cast(_T.owner_id, sa.Text), _T.owner_token_id, "")
+"""`PushTarget.owner`."""
+
+UNUSED_AGE = timedelta(hours=1)
+"""Time after which a target without notifications makes room for others of its owner."""
 
 
 class PushTransaction:
@@ -32,11 +38,24 @@ class PushTransaction:
         """Store targets."""
         await self._connection.execute(sa.insert(PUSH_TARGETS).values(failures=0, seen_at=NOW), _build_rows(targets))
 
-    async def trim(self, target_id: WorkspaceId, owner_id: WorkspaceId | None, *, keep: int) -> None:
-        """Delete the targets of an owner at a workspace beyond the `keep` that were used last."""
-        own = sa.and_(_T.target_id == target_id, _T.owner_id.is_not_distinct_from(owner_id))
-        surplus = sa.select(_T.digest).where(own).order_by(_T.seen_at.desc()).offset(keep)
-        await self._connection.execute(sa.delete(PUSH_TARGETS).where(_T.digest.in_(surplus)))
+    async def make_room(self, target: PushTarget, *, added: int, most: int) -> bool:
+        """Return whether the owner of a target may have further ones at its workspace; nobody else adds meanwhile.
+
+        Those that were not used for `UNUSED_AGE` make room, the oldest first.
+        """
+        await self._lock(f"push {target.target_id} of {target.owner}")
+        own = sa.and_(
+            _T.target_id == target.target_id,
+            _T.owner_id.is_not_distinct_from(target.owner_id),
+            _T.owner_token_id.is_not_distinct_from(target.owner_token_id),
+        )
+        count = await self._connection.scalar(sa.select(sa.func.count()).select_from(PUSH_TARGETS).where(own)) or 0
+        surplus = count + added - most
+        if surplus <= 0:
+            return True
+        unused = sa.select(_T.digest).where(own, _T.due_at.is_(None), _T.seen_at < NOW - UNUSED_AGE)
+        dropped = sa.delete(PUSH_TARGETS).where(_T.digest.in_(unused.order_by(_T.seen_at).limit(surplus)))
+        return (await self._connection.execute(dropped)).rowcount >= surplus
 
     async def find(self, digests: Sequence[bytes]) -> dict[bytes, PushTarget]:
         """Return the targets with these digests."""
@@ -69,7 +88,11 @@ class PushTransaction:
 
     async def _lock_task(self, target_id: WorkspaceId, task_id: str) -> None:
         """Have the transactions that replace configs of one task follow each other, so that they do not deadlock."""
-        key = sa.func.hashtextextended(f"push {target_id} {task_id}", 0)
+        await self._lock(f"push {target_id} {task_id}")
+
+    async def _lock(self, name: str) -> None:
+        """Have the transactions that use one name follow each other."""
+        key = sa.func.hashtextextended(name, 0)
         await self._connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
 
     async def delete_old(self, *, age: timedelta, limit: int) -> int:
@@ -124,11 +147,15 @@ class PushTransaction:
         }
         await self._connection.execute(sa.update(PUSH_TARGETS).where(_T.digest == target.digest).values(changed))
 
-    async def claim(self, *, busy: Sequence[WorkspaceId], lease: timedelta) -> ClaimedNotification | None:
-        """Lease the notification that is due first; those of `busy` workspaces have to wait."""
+    async def claim(self, *, busy: BusyOwners, lease: timedelta) -> ClaimedNotification | None:
+        """Lease the notification that is due first; those of `busy` owners have to wait."""
         due = sa.select(_T.digest).where(_T.due_at <= NOW)
-        if busy:
-            due = due.where(_T.target_id.not_in(list(busy)))
+        if busy.all:
+            due = due.where(_OWNER.not_in(list(busy.all)))
+        if not busy.has_room_for_failing:
+            due = due.where(_T.failures == 0)
+        elif busy.failing:
+            due = due.where(sa.or_(_T.failures == 0, _OWNER.not_in(list(busy.failing))))
         due = due.order_by(_T.due_at).limit(1).with_for_update(skip_locked=True)
         leased = sa.update(PUSH_TARGETS).where(_T.digest.in_(due)).values(due_at=NOW + lease)
         target = (await self._connection.execute(leased.returning(*PUSH_TARGETS.columns))).first()
@@ -201,6 +228,7 @@ def _build_rows(targets: Sequence[PushTarget]) -> list[dict[str, Any]]:
             "digest": target.digest,
             "target_id": target.target_id,
             "owner_id": target.owner_id,
+            "owner_token_id": target.owner_token_id,
             "task_id": target.task_id,
             "config_id": target.config_id,
             "dialect": target.dialect.value,
@@ -215,6 +243,7 @@ def _target_from_row(row: Any) -> PushTarget:  # noqa: ANN401 - a row of SQLAlch
         digest=row.digest,
         target_id=WorkspaceId(str(row.target_id)),
         owner_id=None if row.owner_id is None else WorkspaceId(str(row.owner_id)),
+        owner_token_id=row.owner_token_id,
         task_id=row.task_id,
         config_id=row.config_id,
         dialect=Dialect(row.dialect),

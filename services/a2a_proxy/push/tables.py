@@ -17,6 +17,7 @@ PUSH_TARGETS = sa.Table(
     sa.Column("failures", sa.Integer, nullable=False),
     sa.Column("due_at", sa.DateTime(timezone=True)),
     sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("owner_token_id", sa.Text),
 )
 """Where notifications go. `due_at` is when the oldest one that waits is sent, or when its lease ends."""
 
@@ -38,6 +39,7 @@ _targets, _notifications = PUSH_TARGETS.c, PUSH_NOTIFICATIONS.c
 
 sa.Index("push_targets_task", _targets.target_id, _targets.task_id)
 sa.Index("push_targets_owner", _targets.owner_id, postgresql_where=_targets.owner_id.is_not(None))
+sa.Index("push_targets_of_owner", _targets.target_id, _targets.owner_id, _targets.owner_token_id, _targets.seen_at)
 sa.Index("push_targets_due", _targets.due_at, postgresql_where=_targets.due_at.is_not(None))
 sa.Index("push_targets_seen", _targets.seen_at)
 sa.Index("push_notifications_order", _notifications.digest, _notifications.seq)

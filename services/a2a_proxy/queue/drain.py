@@ -363,6 +363,7 @@ class Drain:
             headers={**message.headers, CALLER_HEADER: caller},
             deadline=deadline,
             max_answer_bytes=MAX_STORED_ANSWER_BYTES,
+            caller_token_id=message.caller_token_id,
         )
         match await self._sender.send(outgoing, route, push):
             case Answered(answer):

@@ -119,6 +119,8 @@ class NewMessage:
     """Whether the message appears in the target's activity."""
     caller_org_id: str | None = None
     """The organisation whose token the caller used, if it is no workspace."""
+    caller_token_id: str | None = None
+    """That token."""
     context_id: str | None = None
     """The context of the task that stands for the message."""
 
@@ -161,6 +163,7 @@ class QueuedMessage:
     answer_body: bytes | None
     attempts: tuple[Attempt, ...] = ()
     caller_org_id: str | None = None
+    caller_token_id: str | None = None
     context_id: str | None = None
     answer_state: str | None = None
     """The state of the task that the agent answered with, as A2A 0.3 writes it; `None` for any other answer."""

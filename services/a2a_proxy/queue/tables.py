@@ -44,6 +44,7 @@ QUEUED_MESSAGES = sa.Table(
     sa.Column("caller_org_id", sa.Text),
     sa.Column("context_id", sa.Text),
     sa.Column("answer_state", sa.Text),
+    sa.Column("caller_token_id", sa.Text),
     sa.CheckConstraint(sa.column("state").in_([state.value for state in MessageState]), name="state"),
 )
 """Accepted messages. `seq` grows in the order of commits. Headers and attempts are JSON texts."""

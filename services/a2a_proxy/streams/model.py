@@ -12,7 +12,7 @@ class Ending(StrEnum):
     """How a recording ended."""
 
     COMPLETED = "completed"
-    """The agent ended the stream, or the plane ended it with the failure of its task."""
+    """The agent ended the stream or its task, or the plane ended it with the failure of its task."""
 
     INTERRUPTED = "interrupted"
     """The stream broke off, or the proxy that read it did."""

@@ -81,6 +81,7 @@ class StreamRecorder:
         request_bytes: int,
         dialect: Dialect,
         note_task: Callable[[AnsweredTask], Awaitable[None]],
+        note_context: Callable[[str], None],
     ) -> Stream:
         """Return a stream for its caller, of which a recording is made; the stream itself before the service runs."""
         if self._group is None:
@@ -111,6 +112,7 @@ class StreamRecorder:
             writer=self._writer,
             watch=self._watch,
             note_task=note_task,
+            note_context=note_context,
             build_failure=build_failure,
         )
         self._recordings[recording] = 0

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import structlog
 
-from services.a2a_proxy.answered_tasks import AnsweredTask
+from services.a2a_proxy.answered_tasks import AnsweredTask, find_context
 from services.a2a_proxy.model import StreamBroken, StreamInterrupted
 from services.a2a_proxy.stream_tasks import TaskFinder
 from services.a2a_proxy.streams import frames
@@ -60,12 +60,14 @@ class Recording:
         writer: StreamWriter,
         watch: StreamWatch,
         note_task: Callable[[AnsweredTask], Awaitable[None]],
+        note_context: Callable[[str], None],
         build_failure: Callable[[TaskProgress], Awaitable[bytes | None]],
     ) -> None:
         """Take what the recording uses.
 
-        `note_task` notes whose the task of the stream is, before the caller learns of it. `build_failure` returns the
-        event that ends the task of a broken stream; `None` if its agent may live.
+        `note_task` notes whose the task of the stream is, before the caller learns of it, and `note_context` whose the
+        context of a message without a task is. `build_failure` returns the event that ends the task of a broken stream;
+        `None` if its agent may live.
         """
         self.new = new
         self._chunks = chunks
@@ -73,6 +75,7 @@ class Recording:
         self._writer = writer
         self._watch = watch
         self._note_task = note_task
+        self._note_context = note_context
         self._build_failure = build_failure
         self._reader = FrameReader(max_frame_bytes=MAX_EVENT_BYTES)
         self._progress = TaskProgress()
@@ -150,6 +153,8 @@ class Recording:
             passed.append(with_id)
             if self._progress.note(frame):
                 task = self._progress.task
+            elif self._progress.task is None and (context_id := find_context(frames.find_data(frame))) is not None:
+                self._note_context(context_id)
         if events and not await self._store(tuple(events), task):
             await self._stop_recording(b"".join(found))
             return
@@ -197,8 +202,10 @@ class Recording:
         await self._buffer.put(piece)
 
     def _end(self, ending: Ending) -> None:
-        """End the stream of the caller, and have the end stored."""
+        """End the stream of the caller, and have the end stored. A stream is whole once its task has ended."""
         self.is_over = True
+        if ending is Ending.INTERRUPTED and self._progress.has_ended():
+            ending = Ending.COMPLETED
         self._buffer.close(interrupted=ending is Ending.INTERRUPTED)
         if self._last_seq:
             stored = ending if self._is_recorded else Ending.INCOMPLETE

@@ -25,7 +25,7 @@ from services.a2a_proxy.streams.recorder import StreamRecorder
 from services.a2a_proxy.streams.replay import Replays
 from services.a2a_proxy.streams.store import StreamStore
 from services.a2a_proxy.streams.watching import StreamWatch
-from services.a2a_proxy.tasks.access import TaskAccess, get_owner
+from services.a2a_proxy.tasks.access import TaskAccess, get_owner, get_viewer
 from services.a2a_proxy.tasks.responses import build_fault, choose_dialect, read_id
 from services.chassis.errors import Unavailable
 
@@ -56,10 +56,9 @@ class Streams:
         self._replays = Replays(store, watch)
 
     def may_record(self, envelope: Envelope, stream: Stream) -> bool:
-        """Whether an answer is recorded: events as text, which answer a streaming method."""
-        is_text = stream.status == OK and stream.headers.get("content-encoding", "identity") == "identity"
+        """Whether an answer is recorded: one that succeeds, and answers a streaming method."""
         is_streaming = envelope.method in STREAMING_METHODS and envelope.is_json_rpc
-        return is_text and is_streaming and self._recorder.is_running
+        return stream.status == OK and is_streaming and self._recorder.is_running
 
     def record(
         self,
@@ -67,11 +66,14 @@ class Streams:
         envelope: Envelope,
         route: Route,
         stream: Stream,
+        *,
         note_task: Callable[[AnsweredTask], Awaitable[None]],
+        note_context: Callable[[str], None],
     ) -> Stream:
         """Return the stream for the caller, whose events have ids; it goes on without the caller.
 
-        `note_task` is called with the task of the stream before the caller learns of it.
+        `note_task` is called with the task of the stream before the caller learns of it, and `note_context` with the
+        context of a stream without a task.
         """
         return self._recorder.record(
             stream,
@@ -81,6 +83,7 @@ class Streams:
             request_bytes=len(envelope.body),
             dialect=choose_dialect(envelope),
             note_task=note_task,
+            note_context=note_context,
         )
 
     async def resume(self, incoming: IncomingMessage, envelope: Envelope, deadline: Deadline | None) -> Stream | None:
@@ -145,7 +148,7 @@ class Streams:
         return stream if stream.dialect is choose_dialect(envelope) else None
 
     def _may_read(self, incoming: IncomingMessage, stream: RecordedStream) -> bool:
-        is_own = self._access.may_see(get_owner(incoming), stream.owner)
+        is_own = self._access.may_see(get_viewer(incoming), stream.owner)
         return is_own and stream.target_id == incoming.target
 
     def _replay(

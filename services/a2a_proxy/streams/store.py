@@ -27,6 +27,11 @@ MAX_READ_BYTES = 512 * 1024
 MAX_READ_EVENTS = 500
 """Events that one statement reads."""
 
+MAX_LAST_EVENTS = 20
+"""Events in which it is looked for the end of a task whose proxy is gone."""
+
+MAX_LAST_EVENT_BYTES = 64 * 1024
+
 _S = STREAMS.c
 _E = STREAM_EVENTS.c
 _W = STREAM_WRITERS.c
@@ -60,20 +65,41 @@ class StreamTransaction:
         await self._connection.execute(alive.on_conflict_do_update(index_elements=["id"], set_={"seen_at": _NOW}))
 
     async def remove_writer(self, writer_id: str) -> None:
-        """Forget a proxy that stops, and end what it has not ended."""
+        """Forget a proxy that stops."""
         await self._connection.execute(sa.delete(STREAM_WRITERS).where(_W.id == writer_id))
-        await self._end_open(_S.writer_id == writer_id)
 
-    async def end_abandoned(self, *, age: timedelta) -> int:
-        """End the streams whose proxy was not alive within `age`, and forget these proxies; returns how many."""
+    async def remove_lost_writers(self, *, age: timedelta) -> None:
+        """Forget the proxies that were not alive within `age`."""
         await self._connection.execute(sa.delete(STREAM_WRITERS).where(_W.seen_at < _NOW - age))
-        is_lost = sa.and_(_S.begun_at < _NOW - age, ~sa.exists().where(_W.id == _S.writer_id))
-        return await self._end_open(is_lost)
 
-    async def _end_open(self, condition: sa.ColumnElement[bool]) -> int:
-        ended = sa.update(STREAMS).where(_S.ended_at.is_(None), condition)
-        result = await self._connection.execute(ended.values(ended_at=_NOW, ending=Ending.INTERRUPTED.value))
-        return result.rowcount
+    async def list_abandoned(self, *, age: timedelta, limit: int) -> list[str]:
+        """Return streams that began before `age`, have not ended, and whose proxy is not known any more."""
+        is_lost = sa.and_(_S.begun_at < _NOW - age, ~sa.exists().where(_W.id == _S.writer_id))
+        return await self._list_open(is_lost, limit)
+
+    async def list_open(self, writer_id: str, *, limit: int) -> list[str]:
+        """Return the streams of a proxy that have not ended."""
+        return await self._list_open(_S.writer_id == writer_id, limit)
+
+    async def end_open(self, ids: Sequence[str], ending: Ending) -> int:
+        """End those of the streams that have not ended; returns how many."""
+        ended = sa.update(STREAMS).where(_S.ended_at.is_(None), _S.id.in_(list(ids)))
+        return (await self._connection.execute(ended.values(ended_at=_NOW, ending=ending.value))).rowcount
+
+    async def read_last(self, ids: Sequence[str]) -> dict[str, list[bytes]]:
+        """Return the last few events of streams in their order, without large ones."""
+        last = sa.select(_E.seq, _E.event).where(_E.stream_id == _S.id).order_by(_E.seq.desc()).limit(MAX_LAST_EVENTS)
+        page = last.lateral()
+        query = sa.select(_S.id, page.c.event).join(page, sa.true()).where(_S.id.in_(list(ids)))
+        query = query.where(sa.func.octet_length(page.c.event) <= MAX_LAST_EVENT_BYTES).order_by(_S.id, page.c.seq)
+        found: dict[str, list[bytes]] = {id_: [] for id_ in ids}
+        for row in await self._connection.execute(query):
+            found[str(row.id)].append(row.event)
+        return found
+
+    async def _list_open(self, condition: sa.ColumnElement[bool], limit: int) -> list[str]:
+        found = sa.select(_S.id).where(_S.ended_at.is_(None), condition).limit(limit)
+        return [str(id_) for id_ in await self._connection.scalars(found)]
 
     # Reading ─────────────────────────────────────────────────────────────────
 
@@ -203,6 +229,7 @@ def _list_columns(begun: Sequence[tuple[NewRecording, str | None]], writer_id: s
         "target_id": [new.target_id for new, _ in begun],
         "owner_id": [new.owner.workspace_id for new, _ in begun],
         "owner_org_id": [new.owner.org_id for new, _ in begun],
+        "owner_token_id": [new.owner.token_id for new, _ in begun],
         "writer_id": [writer_id] * len(begun),
         "dialect": [new.dialect.value for new, _ in begun],
         "request_id": [new.request_id for new, _ in begun],
@@ -215,7 +242,7 @@ def _stream_from_row(row: Any) -> RecordedStream:  # noqa: ANN401 - a row of SQL
     return RecordedStream(
         id=str(row.id),
         target_id=WorkspaceId(str(row.target_id)),
-        owner=TaskOwner(workspace_id, row.owner_org_id),
+        owner=TaskOwner(workspace_id, row.owner_org_id, row.owner_token_id),
         dialect=Dialect(row.dialect),
         request_id=bytes(row.request_id),
         first_seq=row.first_seq,
@@ -234,7 +261,8 @@ def _build_append() -> Insert:
 
 def _build_begin() -> Insert:
     """Build one statement that stores streams and events, so that the first event waits for one turn only."""
-    names = ("id", "target_id", "owner_id", "owner_org_id", "writer_id", "dialect", "request_id", "task_id")
+    owner = ("owner_id", "owner_org_id", "owner_token_id")
+    names = ("id", "target_id", *owner, "writer_id", "dialect", "request_id", "task_id")
     rows = build_array_table({name: _S[name].type for name in names})
     first_seq: sa.ColumnElement[int] = sa.literal_column("1")
     size: sa.ColumnElement[int] = sa.literal_column("0")
@@ -269,6 +297,7 @@ _FIND = sa.select(
     _S.target_id,
     _S.owner_id,
     _S.owner_org_id,
+    _S.owner_token_id,
     _S.dialect,
     _S.request_id,
     _S.first_seq,

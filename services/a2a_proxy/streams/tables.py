@@ -20,6 +20,7 @@ STREAMS = sa.Table(
     sa.Column("begun_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("ended_at", sa.DateTime(timezone=True)),
     sa.Column("ending", sa.Text),
+    sa.Column("owner_token_id", sa.Text),
 )
 """The streamed answers of agents. `owner_id` is a workspace; `bytes` is what the events occupied when last measured."""
 

@@ -1,5 +1,6 @@
 """Keeps what is known of the task of a stream, and builds the events about it that the plane adds."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from molecule_a2a.model import Dialect
@@ -41,9 +42,21 @@ class TaskProgress:
 
     def is_open(self) -> bool:
         """Whether there is a task, and nothing says that it has ended."""
+        return self.task is not None and not self.has_ended()
+
+    def has_ended(self) -> bool:
+        """Whether there is a task, and its last status says that it has ended."""
         if self._last_status:
             self._is_final, self._last_status = _is_final(self._last_status), b""
-        return self.task is not None and not self._is_final
+        return self._is_final
+
+
+def has_ended(last_events: Iterable[bytes]) -> bool:
+    """Whether the last events of a stream say that its task has ended."""
+    progress = TaskProgress()
+    for event in last_events:
+        progress.note(event)
+    return progress.has_ended()
 
 
 def build_failure(task: AnsweredTask, request_id: bytes, dialect: Dialect, *, at: datetime, message_id: str) -> bytes:

@@ -1,13 +1,14 @@
 """Stores the events of all streams of this replica in batches, and ends the recordings of proxies that are gone."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 import structlog
 
 from services.a2a_proxy.streams.model import Ending, EventWrite
-from services.a2a_proxy.streams.store import StreamStore
+from services.a2a_proxy.streams.store import StreamStore, StreamTransaction
+from services.a2a_proxy.streams.task_events import has_ended
 from services.chassis.batching import Batcher
 from services.chassis.errors import ServiceError, Unavailable
 
@@ -33,6 +34,9 @@ FAILURE_PAUSE = timedelta(seconds=1)
 
 ALIVE_INTERVAL = timedelta(seconds=5)
 """Interval at which a proxy stores that it is alive."""
+
+MAX_ENDED = 200
+"""Recordings of lost proxies that one transaction ends."""
 
 ABANDONED_AGE = timedelta(seconds=20)
 """Time after which a proxy that did not is gone, and its recordings are ended."""
@@ -109,7 +113,8 @@ class StreamWriter:
     async def end_abandoned(self) -> None:
         """End the recordings of proxies that are gone; raises `Unavailable`."""
         async with self._store.begin() as tx:
-            ended = await tx.end_abandoned(age=ABANDONED_AGE)
+            await tx.remove_lost_writers(age=ABANDONED_AGE)
+        ended = await self._end_open(lambda tx: tx.list_abandoned(age=ABANDONED_AGE, limit=MAX_ENDED))
         if ended:
             log.info("streams of a lost proxy ended", streams=ended)
 
@@ -119,8 +124,21 @@ class StreamWriter:
             await self._store_endings()
             async with self._store.begin() as tx:
                 await tx.remove_writer(self._writer_id)
+            await self._end_open(lambda tx: tx.list_open(self._writer_id, limit=MAX_ENDED))
         except Unavailable:
             log.warning("streams not ended: the database is unavailable")
+
+    async def _end_open(self, find: Callable[[StreamTransaction], Awaitable[list[str]]]) -> int:
+        """End streams that their proxy did not end: a task that has ended as such, others as interrupted."""
+        total, found = 0, MAX_ENDED
+        while found == MAX_ENDED:
+            async with self._store.begin() as tx:
+                last = await tx.read_last(await find(tx))
+                over = [id_ for id_, events in last.items() if has_ended(events)]
+                total += await tx.end_open(over, Ending.COMPLETED)
+                total += await tx.end_open(list(last.keys() - set(over)), Ending.INTERRUPTED)
+            found = len(last)
+        return total
 
     async def _append_batch(self, batch: Sequence[EventWrite]) -> Sequence[None]:
         await self._store.append(batch, self._writer_id)

@@ -8,9 +8,10 @@
 | `views`         | shows a queued message as a task                                               | pure |
 | `events`        | the events of a stream about a queued message                                  | pure |
 | `lists`         | reads what a list of tasks asks for, and filters the lists of agents           | pure |
-| `tables`        | the table of the register                                                      |      |
-| `store`         | transactions on the register, and queries on queued messages as tasks          |      |
+| `tables`        | the tables of tasks and of contexts                                            |      |
+| `store/`        | transactions on the registers, and queries on queued messages as tasks         |      |
 | `access`        | finds out whose tasks a caller may see                                         |      |
+| `contexts`      | knows the callers that began conversations                                     |      |
 | `register`      | notes the tasks of agents in batches, and finds their owners                   |      |
 | `watching`      | wakes the streams whose queued messages have changed                           |      |
 | `retention`     | erases entries that are too old, and those of purged workspaces                |      |

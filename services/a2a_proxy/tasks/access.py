@@ -20,10 +20,17 @@ class TaskAccess:
         return rules.may_see(caller, owner, None if route is None else route.org_id)
 
     def list_workspaces(self, caller: TaskOwner) -> Sequence[WorkspaceId]:
-        """Return the workspaces whose tasks the token of an organisation sees; none for any other caller."""
-        return () if caller.org_id is None else self._route_cache.list_organisation(WorkspaceId(caller.org_id))
+        """Return the workspaces whose tasks a caller sees who acts for an organisation; none for any other caller."""
+        if caller.org_id is None or caller.token_id is not None:
+            return ()
+        return self._route_cache.list_organisation(WorkspaceId(caller.org_id))
 
 
 def get_owner(incoming: IncomingMessage) -> TaskOwner:
     """Return the owner of what a caller makes."""
-    return TaskOwner(incoming.caller, incoming.caller_org_id)
+    return TaskOwner(incoming.caller, incoming.caller_org_id, incoming.caller_token_id)
+
+
+def get_viewer(incoming: IncomingMessage) -> TaskOwner:
+    """Return as whom a caller sees tasks: as itself, or as its organisation."""
+    return TaskOwner(incoming.caller, incoming.caller_org_id) if incoming.sees_organisation else get_owner(incoming)

@@ -7,13 +7,14 @@ from dataclasses import replace
 from molecule_a2a.errors import INVALID_AGENT_RESPONSE
 from molecule_a2a.methods import find_method
 from molecule_a2a.model import Operation
-from services.a2a_proxy.answered_tasks import AnsweredTask, find_task
+from services.a2a_proxy.answered_tasks import AnsweredTask, find_context, find_task
 from services.a2a_proxy.json_values import get_object
 from services.a2a_proxy.model import Answer, Envelope, IncomingMessage, Stream, StreamInterrupted
 from services.a2a_proxy.stream_tasks import TaskFinder
 from services.a2a_proxy.task_references import MESSAGE_OPERATIONS
 from services.a2a_proxy.tasks import lists, rules
-from services.a2a_proxy.tasks.access import TaskAccess, get_owner
+from services.a2a_proxy.tasks.access import TaskAccess, get_owner, get_viewer
+from services.a2a_proxy.tasks.contexts import ContextRegister
 from services.a2a_proxy.tasks.model import NewTask
 from services.a2a_proxy.tasks.register import TaskRegister
 from services.a2a_proxy.tasks.responses import answer_error
@@ -26,8 +27,9 @@ FIRST_ERROR = 300
 class AgentAnswers:
     """Looks at what agents answer before their callers receive it."""
 
-    def __init__(self, register: TaskRegister, access: TaskAccess) -> None:
+    def __init__(self, register: TaskRegister, contexts: ContextRegister, access: TaskAccess) -> None:
         self._register = register
+        self._contexts = contexts
         self._access = access
 
     async def receive(self, incoming: IncomingMessage, envelope: Envelope, answer: Answer | Stream) -> Answer | Stream:
@@ -41,7 +43,7 @@ class AgentAnswers:
             return answer
         if known.operation in MESSAGE_OPERATIONS:
             return await self._note_answer(incoming, envelope, answer)
-        if known.operation is Operation.LIST_TASKS and not rules.sees_all(get_owner(incoming)):
+        if known.operation is Operation.LIST_TASKS and not rules.sees_all(get_viewer(incoming)):
             return await self._filter_list(incoming, envelope, answer)
         return answer
 
@@ -50,6 +52,8 @@ class AgentAnswers:
         known = find_method(envelope.method)
         if known is None or known.operation not in MESSAGE_OPERATIONS:
             return
+        if task.context_id is not None:
+            self._contexts.note(incoming.target, task.context_id, get_owner(incoming))
         await self._register.note(
             NewTask(
                 target_id=incoming.target,
@@ -58,6 +62,10 @@ class AgentAnswers:
                 context_id=task.context_id,
             )
         )
+
+    def note_context(self, incoming: IncomingMessage, context_id: str) -> None:
+        """Note the context in an answer that tells of no task."""
+        self._contexts.note(incoming.target, context_id, get_owner(incoming))
 
     async def _note_answer(
         self, incoming: IncomingMessage, envelope: Envelope, answer: Answer | Stream
@@ -68,6 +76,8 @@ class AgentAnswers:
             task = await run_by_size(len(answer.body), find_task, answer.body)
             if task is not None:
                 await self.note(incoming, envelope, task)
+            elif context_id := await run_by_size(len(answer.body), find_context, answer.body):
+                self.note_context(incoming, context_id)
         return answer
 
     async def _note_stream(
@@ -99,7 +109,7 @@ class AgentAnswers:
         tasks = lists.find_tasks(response.get("result")) if isinstance(response, dict) else None
         if tasks is None:
             return answer_error(envelope, INVALID_AGENT_RESPONSE)
-        caller = get_owner(incoming)
+        caller = get_viewer(incoming)
         known = await self._register.find(incoming.target, lists.list_ids(tasks))
         visible = {id_ for id_, task in known.items() if self._access.may_see(caller, task.owner)}
         params = get_object(strict_json.parse(envelope.body), "params")

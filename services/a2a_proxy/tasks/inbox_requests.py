@@ -12,7 +12,7 @@ from services.a2a_proxy.json_values import get_object
 from services.a2a_proxy.model import Answer, DeliveryMode, Envelope, IncomingMessage
 from services.a2a_proxy.task_references import MESSAGE_OPERATIONS
 from services.a2a_proxy.tasks import lists, poll_requests, views
-from services.a2a_proxy.tasks.access import TaskAccess, get_owner
+from services.a2a_proxy.tasks.access import TaskAccess, get_viewer
 from services.a2a_proxy.tasks.lookup import TaskLookup
 from services.a2a_proxy.tasks.queued_tasks import QueuedTasks
 from services.a2a_proxy.tasks.responses import answer_error, answer_result, build_fault, choose_dialect
@@ -79,7 +79,7 @@ class InboxRequests:
             query = lists.parse_query(get_object(strict_json.parse(envelope.body), "params"))
         except lists.InvalidQueryError as invalid:
             raise build_fault(envelope, f"invalid params: {invalid}") from None
-        caller, dialect = get_owner(incoming), choose_dialect(envelope)
+        caller, dialect = get_viewer(incoming), choose_dialect(envelope)
         workspaces = self._access.list_workspaces(caller)
         page = await self._queued.list_tasks(incoming.target, caller, workspaces, query, dialect)
         return answer_result(envelope, page)

@@ -43,6 +43,6 @@ class TaskLookup:
         for id_, queue_id in queue_ids.items():
             message = messages.get(queue_id)
             if message is not None:
-                owner = found[id_].owner if id_ in found else TaskOwner(message.caller_id, message.caller_org_id)
-                found[id_] = FoundTask(owner, message)
+                caller = TaskOwner(message.caller_id, message.caller_org_id, message.caller_token_id)
+                found[id_] = FoundTask(found[id_].owner if id_ in found else caller, message)
         return found

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from molecule_a2a.model import Dialect
 from services.a2a_proxy.model import WorkspaceId
@@ -9,14 +10,21 @@ from services.a2a_proxy.model import WorkspaceId
 
 @dataclass(frozen=True, slots=True)
 class TaskOwner:
-    """A caller that made tasks: a workspace, a token of an organisation, or else an operator of the whole plane."""
+    """A caller that made tasks: a workspace, a token of an organisation, or else the operator of the whole plane.
+
+    An organisation without a token is the view of a token that acts for the whole organisation.
+    """
 
     workspace_id: WorkspaceId | None = None
     org_id: str | None = None
+    token_id: str | None = None
 
 
 OPERATOR = TaskOwner()
-"""An operator of the whole plane, such as the console."""
+"""The operator of the whole plane: `ADMIN_TOKEN`, its browser sessions, and open development are one caller."""
+
+ContextKey: TypeAlias = tuple[WorkspaceId, str]
+"""A workspace and a context of its agent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

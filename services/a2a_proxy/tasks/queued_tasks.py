@@ -15,7 +15,7 @@ from services.a2a_proxy.queue.model import OPEN_STATES, Change, MessageState, Qu
 from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.a2a_proxy.tasks import events, lists, views
 from services.a2a_proxy.tasks.model import Subscription, TaskListQuery, TaskOwner
-from services.a2a_proxy.tasks.store import MAX_LISTED_BYTES, TaskStore
+from services.a2a_proxy.tasks.store.tasks import MAX_LISTED_BYTES, TaskStore
 from services.a2a_proxy.tasks.watching import QueueWatch
 from services.chassis.errors import Unavailable
 from services.chassis.large_bodies import run_by_size

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import TypeAlias
 
 import structlog
 
-from services.a2a_proxy.answered_tasks import find_task
+from services.a2a_proxy.answered_tasks import find_context, find_task
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.queue.model import Change, MessageState, QueuedMessage, WaitReason
 from services.a2a_proxy.tasks.model import KnownTask, NewTask, TaskOwner
-from services.a2a_proxy.tasks.store import TaskStore, TaskTransaction
+from services.a2a_proxy.tasks.store.tasks import TaskStore, TaskTransaction
 from services.chassis.batching import Batcher
 from services.chassis.errors import Unavailable
 
@@ -36,6 +37,9 @@ SEEN_INTERVAL = timedelta(hours=1)
 """Time after which it is stored again that a task was seen."""
 
 
+NoteContext: TypeAlias = Callable[[WorkspaceId, str, TaskOwner], None]
+
+
 class TaskRegister:
     """Knows the owners of the tasks of agents: the latest in memory, and all in the database."""
 
@@ -43,10 +47,13 @@ class TaskRegister:
         self,
         store: TaskStore,
         *,
+        note_context: NoteContext = lambda *_: None,
         max_per_target: int = MAX_TASKS_PER_TARGET,
         seen_interval: timedelta = SEEN_INTERVAL,
     ) -> None:
+        """`note_context` is told the contexts in the answers to queued messages, with their owners."""
         self._store = store
+        self._note_context = note_context
         self._seen_seconds = seen_interval.total_seconds()
         self._max_per_target = max_per_target
         self._cached: OrderedDict[tuple[WorkspaceId, str], tuple[KnownTask, float]] = OrderedDict()
@@ -87,19 +94,25 @@ class TaskRegister:
             found |= stored
         return found
 
-    async def may_be_owner(self, target: WorkspaceId, task_id: str, owner_id: WorkspaceId | None) -> bool:
-        """Whether a task is not known to be that of another caller; `owner_id` is a workspace, `None` for any other.
+    async def may_be_owner(
+        self, target: WorkspaceId, task_id: str, owner_id: WorkspaceId | None, token_id: str | None
+    ) -> bool:
+        """Whether a task is not known to be that of another caller; without a workspace and a token it is the operator.
 
         Raises `Unavailable`.
         """
         known = (await self.find(target, [task_id])).get(task_id)
-        return known is None or known.owner.workspace_id == owner_id
+        if known is None:
+            return True
+        return (known.owner.workspace_id, known.owner.token_id) == (owner_id, token_id)
 
     async def follow_queue(self, tx: TaskTransaction, changes: Sequence[Change]) -> None:
         """Note the tasks that agents answered queued messages with, in the transaction that stores the answers.
 
         It also wakes the streams that follow messages of inboxes. Others look once a second.
         """
+        for change in changes:
+            self._note_answered_context(change.after)
         tasks = {
             (task.target_id, task.task_id): task
             for change in changes
@@ -127,6 +140,12 @@ class TaskRegister:
         """Return how many tasks of a workspace a caller may see; raises `Unavailable`."""
         async with self._store.begin() as tx:
             return await tx.count(target, caller, org_workspaces, context_id)
+
+    def _note_answered_context(self, message: QueuedMessage) -> None:
+        if message.state is MessageState.COMPLETED and message.answer_body is not None:
+            context_id = find_context(message.answer_body)
+            if context_id is not None:
+                self._note_context(message.target_id, context_id, _get_owner(message))
 
     def _cache(self, key: tuple[WorkspaceId, str], known: KnownTask, seen_at: float) -> None:
         self._cached[key] = known, seen_at
@@ -156,7 +175,11 @@ def _find_new_task(message: QueuedMessage) -> NewTask | None:
     return NewTask(
         target_id=message.target_id,
         task_id=task.id,
-        owner=TaskOwner(message.caller_id, message.caller_org_id),
+        owner=_get_owner(message),
         context_id=task.context_id,
         queue_id=message.id,
     )
+
+
+def _get_owner(message: QueuedMessage) -> TaskOwner:
+    return TaskOwner(message.caller_id, message.caller_org_id, message.caller_token_id)

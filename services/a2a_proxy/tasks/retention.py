@@ -6,7 +6,7 @@ import structlog
 
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.tasks.register import TaskRegister
-from services.a2a_proxy.tasks.store import TaskStore
+from services.a2a_proxy.tasks.store.tasks import TaskStore
 
 log = structlog.get_logger()
 

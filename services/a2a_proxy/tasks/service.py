@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-from molecule_a2a.errors import TASK_NOT_FOUND, UNSUPPORTED_OPERATION
+from molecule_a2a.errors import INVALID_PARAMS, TASK_NOT_FOUND, UNSUPPORTED_OPERATION
 from molecule_a2a.methods import find_method
 from molecule_a2a.model import Dialect, Operation
 from services.a2a_proxy.answered_tasks import AnsweredTask
@@ -28,8 +28,9 @@ from services.a2a_proxy.model import (
 from services.a2a_proxy.queue.model import OPEN_STATES, QueuedMessage
 from services.a2a_proxy.task_references import MESSAGE_OPERATIONS, PUSH_OPERATIONS
 from services.a2a_proxy.tasks import poll_requests, responses, rules, views
-from services.a2a_proxy.tasks.access import TaskAccess, get_owner
+from services.a2a_proxy.tasks.access import TaskAccess, get_owner, get_viewer
 from services.a2a_proxy.tasks.agent_answers import AgentAnswers
+from services.a2a_proxy.tasks.contexts import ContextRegister
 from services.a2a_proxy.tasks.inbox_requests import InboxRequests
 from services.a2a_proxy.tasks.lookup import TaskLookup
 from services.a2a_proxy.tasks.model import Subscription
@@ -42,6 +43,8 @@ from services.chassis.clock import Clock
 from services.chassis.large_bodies import run_by_size
 
 STREAM_HEADERS = {"content-type": "text/event-stream"}
+
+FOREIGN_CONTEXT = "invalid params: the contextId belongs to another caller"
 
 ENDED = "the task has ended: it can be read, but not subscribed to"
 
@@ -57,12 +60,14 @@ class Tasks:
         self,
         *,
         register: TaskRegister,
+        contexts: ContextRegister,
         access: TaskAccess,
         queued: QueuedTasks,
         answers: AgentAnswers,
         webhooks: Webhooks,
         clock: Clock,
     ) -> None:
+        self._contexts = contexts
         self._lookup = TaskLookup(register, queued)
         self._access = access
         self._queued = queued
@@ -74,7 +79,7 @@ class Tasks:
     async def admit(
         self, incoming: IncomingMessage, envelope: Envelope, route: Route, deadline: Deadline | None
     ) -> Answer | Stream | None:
-        """Answer a request about a queued message, or about a task of another owner; `None` for all others.
+        """Answer a request about a queued message, or about a task or a context of another; `None` for all others.
 
         Raises `MalformedMessage` for an invalid id of a task and for a push notification address that is refused, and
         `Unavailable` if the owner of a task cannot be found.
@@ -85,10 +90,12 @@ class Tasks:
         fault = references.fault or await self._webhooks.find_fault(references.webhooks)
         if fault:
             raise build_fault(envelope, fault)
+        if references.context_id is not None and not await self._may_continue(incoming, references.context_id):
+            return answer_error(envelope, INVALID_PARAMS, FOREIGN_CONTEXT)
         if not references.task_ids:
             return None
         found = await self._lookup.find(incoming.target, references.task_ids, route.mode)
-        caller = get_owner(incoming)
+        caller = get_viewer(incoming)
         visible = {id_: self._access.may_see(caller, task.owner) for id_, task in found.items()}
         if not rules.may_use(envelope.method, caller, references.task_ids, visible):
             return answer_error(envelope, TASK_NOT_FOUND)
@@ -117,6 +124,10 @@ class Tasks:
             return AnswerReceipt(answer=_build_stream(chunks), agent_time=timedelta())
         result = await self._show_receipt(receipt, incoming.target, envelope)
         return replace(receipt, response=responses.build_response(responses.read_id(envelope.body), "result", result))
+
+    def note_context(self, incoming: IncomingMessage, context_id: str) -> None:
+        """Note the context that the plane gives to a message which names none."""
+        self._contexts.note(incoming.target, context_id, get_owner(incoming))
 
     def check_room(self, incoming: IncomingMessage, envelope: Envelope) -> None:
         """Raise `AgentBusy` if a message could be stored, but its stream could not be served."""
@@ -191,6 +202,11 @@ class Tasks:
         task = await run_by_size(len(envelope.body), show)
         length = _read_history_length(envelope.body, "configuration")
         return views.wrap(views.limit_history(task, length, dialect), dialect)
+
+    async def _may_continue(self, incoming: IncomingMessage, context_id: str) -> bool:
+        """Whether a caller may continue a conversation; it begins one that the plane has never seen."""
+        owner = await self._contexts.claim(incoming.target, context_id, get_owner(incoming))
+        return self._access.may_see(get_viewer(incoming), owner)
 
 
 def _build_stream(chunks: AsyncGenerator[bytes, None]) -> Stream:

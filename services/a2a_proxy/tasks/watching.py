@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from services.a2a_proxy.model import Deadline, WorkspaceId
 from services.a2a_proxy.queue.model import MessageState
-from services.a2a_proxy.tasks.store import TaskStore
+from services.a2a_proxy.tasks.store.tasks import TaskStore
 from services.a2a_proxy.watch_list import Watcher, WatchList
 from services.chassis.errors import Unavailable
 

@@ -1,5 +1,6 @@
 """Agents that send push notifications, and a receiver of them."""
 
+import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
@@ -115,6 +116,8 @@ class Receiver:
     statuses: list[int] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     """Sent with every answer."""
+    is_silent: bool = False
+    """Never answers."""
     attempts: int = 0
     received: list[Any] = field(default_factory=list)
     """The bodies of the notifications that it accepted."""
@@ -122,6 +125,8 @@ class Receiver:
 
     async def answer(self, request: web.Request) -> web.Response:
         self.attempts += 1
+        if self.is_silent:
+            await asyncio.Event().wait()
         body = await request.json()
         status = self.statuses.pop(0) if self.statuses else 200
         if status == 200:

@@ -14,7 +14,7 @@ from molecule_a2a.model import Dialect
 from services.a2a_proxy.app import service
 from services.a2a_proxy.errors import InvalidNotification, PushTargetNotFound, TooManyNotifications
 from services.a2a_proxy.model import WorkspaceId
-from services.a2a_proxy.push.model import ClaimedNotification, PushTarget, WaitingLimits
+from services.a2a_proxy.push.model import BusyOwners, ClaimedNotification, PushTarget, WaitingLimits
 from services.a2a_proxy.push.reception import PushReception
 from services.a2a_proxy.push.retention import PushRetention
 from services.a2a_proxy.push.sealing import build_digest
@@ -59,7 +59,10 @@ def body(state: str = "working", task_id: str = "t") -> bytes:
     return f'{{"kind":"task","id":"{task_id}","contextId":"c","status":{{"state":"{state}"}}}}'.encode()
 
 
-async def claim(store: PushStore, *, busy=(), lease: timedelta = LEASE) -> ClaimedNotification | None:
+IDLE = BusyOwners()
+
+
+async def claim(store: PushStore, *, busy: BusyOwners = IDLE, lease: timedelta = LEASE) -> ClaimedNotification | None:
     async with store.begin() as tx:
         return await tx.claim(busy=busy, lease=lease)
 
@@ -99,16 +102,38 @@ async def test_a_notification_whose_lease_has_ended_is_claimed_again(store):
     assert first.seq == second.seq
 
 
-async def test_other_targets_do_not_wait_for_a_busy_workspace(store):
+@pytest.mark.parametrize(
+    "owner", [{"owner_id": None, "owner_token_id": "token"}, {"owner_id": None}, {"owner_id": OTHER}]
+)
+async def test_other_owners_do_not_wait_for_a_busy_one(store, owner):
     reception = receive(store)
     await reception.receive(await add(store), body())
-    await reception.receive(await add(store, target_id=OTHER), body())
+    await reception.receive(await add(store, **owner), body())
 
-    claimed = await claim(store, busy=[TARGET])
+    claimed = await claim(store, busy=BusyOwners(all=(OWNER,)))
 
     assert claimed is not None
-    assert claimed.target.target_id == OTHER
-    assert await claim(store, busy=[TARGET]) is None
+    assert (claimed.target.owner_id, claimed.target.owner_token_id) == (owner["owner_id"], owner.get("owner_token_id"))
+    assert await claim(store, busy=BusyOwners(all=(OWNER,))) is None
+
+
+@pytest.mark.parametrize("busy", [BusyOwners(failing=(OWNER,)), BusyOwners(has_room_for_failing=False)])
+async def test_receivers_that_failed_wait_for_room_of_their_own_and_others_do_not(store, busy):
+    reception = receive(store)
+    await reception.receive(await add(store), body())
+    failed = await claim(store)
+    assert failed is not None
+    async with store.begin() as tx:
+        await tx.postpone(failed, timedelta(seconds=-1))
+    await reception.receive(await add(store, task_id="t2"), body(task_id="t2"))
+
+    fresh = await claim(store, busy=busy)
+    assert fresh is not None
+    assert fresh.target.task_id == "t2"
+    assert await claim(store, busy=busy) is None
+    again = await claim(store)
+    assert again is not None
+    assert again.seq == failed.seq
 
 
 async def test_a_notification_that_comes_while_another_is_sent_is_due_afterwards(store):
@@ -156,18 +181,30 @@ async def test_the_first_notification_says_which_task_it_is_unless_another_calle
         await receive(store).receive(secret, body(task_id="another"))
 
 
-async def test_the_targets_of_an_owner_that_were_used_last_are_kept(store, engine):
+async def make_room(store: PushStore, *, added: int, most: int, **fields) -> bool:
+    values = {"target_id": TARGET, "owner_id": OWNER, "task_id": "t", "config_id": None} | fields
+    target = PushTarget(digest=b"", dialect=Dialect.LEGACY, sealed=b"", **values)
+    async with store.begin() as tx:
+        return await tx.make_room(target, added=added, most=most)
+
+
+@pytest.mark.covers("HOS-15")
+async def test_an_owner_has_no_more_targets_than_it_may_and_only_unused_ones_make_room(store, engine):
     first, second = await add(store), await add(store)
-    await receive(store).receive(first, body())
     await add(store, owner_id=None)
 
-    async with store.begin() as tx:
-        await tx.trim(TARGET, OWNER, keep=1)
-
-    assert await count(engine) == 2
+    assert await make_room(store, added=1, most=3)
+    assert not await make_room(store, added=2, most=3)
+    assert await make_room(store, added=2, most=3, owner_id=None)
+    assert await count(engine) == 3
+    async with engine.begin() as connection:
+        await connection.execute(sa.update(PUSH_TARGETS).values(seen_at=sa.func.now() - timedelta(hours=2)))
+    await receive(store).receive(first, body())  # it is used, and something waits for it
+    assert await make_room(store, added=2, most=3)
     await receive(store).check(first)
     with pytest.raises(PushTargetNotFound):
         await receive(store).check(second)
+    assert not await make_room(store, added=3, most=3)
 
 
 async def test_old_targets_are_erased_with_what_waits_for_them(store, engine):

@@ -29,6 +29,8 @@ class StreamAgent(EchoAgent):
     """Whether the error is the only event of a stream, as agents of 0.3 send it."""
     shows_task: bool = True
     """Whether a stream begins with the task."""
+    end: str = "whole"
+    """What it does after the last event: `whole` ends the stream, `broken` breaks it, `open` leaves it open."""
     own_ids: bool = False
     """Whether it gives ids to its events."""
     go: asyncio.Event = field(default_factory=asyncio.Event)
@@ -65,6 +67,12 @@ class StreamAgent(EchoAgent):
             await self._write(response, message, {"kind": "artifact-update", **ids, "artifact": artifact}, number)
         await self._write(response, message, {"kind": "status-update", **ids, "status": COMPLETED, "final": True})
         self.is_done = True
+        if self.end == "broken":
+            assert request.transport is not None
+            request.transport.close()
+            return response
+        if self.end == "open":
+            await self.go.wait()
         await response.write_eof()
         return response
 

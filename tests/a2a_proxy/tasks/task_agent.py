@@ -94,6 +94,11 @@ def org_token(org_id: str, name: str = "t") -> Identity:
     return Identity(kind=Kind.ORG, name=name, org_id=org_id)
 
 
+def acting_token(org_id: str) -> Identity:
+    """Return a token that acts for its whole organisation."""
+    return Identity(kind=Kind.ORG, name="acting", org_id=org_id, scopes=frozenset({"a2a", "admin"}))
+
+
 @dataclass
 class Caller:
     """A caller of one workspace, each of whose requests is a call of its own."""

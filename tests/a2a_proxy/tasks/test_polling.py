@@ -17,7 +17,7 @@ from tests.a2a_proxy.queue.polling_agent import PollingAgent
 from tests.a2a_proxy.queue.queue_agents import list_queued
 from tests.a2a_proxy.queue.queue_steps import change, get, set_columns
 from tests.a2a_proxy.running_proxy import RunningProxy, run_replica
-from tests.a2a_proxy.tasks.task_agent import Caller, build_message, org_token, workspace
+from tests.a2a_proxy.tasks.task_agent import Caller, acting_token, build_message, org_token, workspace
 
 ONE, TWO = str(uuid4()), str(uuid4())
 
@@ -192,9 +192,10 @@ async def test_nobody_else_reads_cancels_or_follows_the_task(agent, one, two, ga
     for method in ("tasks/get", "tasks/cancel", "tasks/resubscribe", "GetTask", "CancelTask", "SubscribeToTask"):
         assert await two.is_refused(method, id=id_), method
     assert await two.is_refused("message/send", message=build_message(taskId=id_))
-    for identity in (ADMIN, org_token(ORG)):
+    for identity in (ADMIN, acting_token(ORG)):
         assert not await Caller(gateway, identity).is_refused("tasks/get", id=id_)
-    assert await Caller(gateway, org_token(str(uuid4()))).is_refused("tasks/get", id=id_)
+    for identity in (org_token(ORG), acting_token(str(uuid4()))):
+        assert await Caller(gateway, identity).is_refused("tasks/get", id=id_)
 
 
 async def test_a_message_is_a_task_of_its_own_target_only(proxy, agent, one, gateway):
@@ -208,12 +209,27 @@ async def test_a_message_is_a_task_of_its_own_target_only(proxy, agent, one, gat
     assert (await elsewhere.call("ListTasks"))["result"]["tasks"] == []
 
 
-async def test_the_tokens_of_an_organisation_share_their_tasks(agent, one, gateway):
-    id_ = await Caller(gateway, org_token(ORG, "a")).start_task()
+async def test_each_token_of_an_organisation_has_its_own_tasks(agent, one, gateway):
+    own = Caller(gateway, org_token(ORG, "a"))
+    id_ = await own.start_task()
 
-    assert not await Caller(gateway, org_token(ORG, "b")).is_refused("tasks/get", id=id_)
-    assert await Caller(gateway, org_token(str(uuid4()))).is_refused("tasks/get", id=id_)
+    assert not await own.is_refused("tasks/get", id=id_)
+    assert not await Caller(gateway, acting_token(ORG)).is_refused("tasks/get", id=id_)
+    for other in (org_token(ORG, "b"), org_token(str(uuid4()), "a"), acting_token(str(uuid4()))):
+        assert await Caller(gateway, other).is_refused("tasks/get", id=id_)
+        assert (await Caller(gateway, other).call("ListTasks"))["result"]["tasks"] == []
     assert await one.is_refused("tasks/get", id=id_)
+    assert [task["id"] for task in (await own.call("ListTasks"))["result"]["tasks"]] == [id_]
+
+
+async def test_the_message_id_of_another_token_shows_no_task_of_it(agent, gateway):
+    message = build_message()
+    first, second = [
+        (await Caller(gateway, org_token(ORG, name)).call("message/send", message=message))["result"]["id"]
+        for name in ("a", "b")
+    ]
+
+    assert first != second
 
 
 # Other methods ───────────────────────────────────────────────────────────────

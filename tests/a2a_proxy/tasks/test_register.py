@@ -18,7 +18,7 @@ from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.a2a_proxy.tasks.model import OPERATOR, KnownTask, NewTask, TaskOwner
 from services.a2a_proxy.tasks.register import MAX_CACHED_TASKS, SEEN_INTERVAL, TRIM_INTERVAL_TASKS, TaskRegister
 from services.a2a_proxy.tasks.retention import TaskRetention
-from services.a2a_proxy.tasks.store import TaskStore, build_observer
+from services.a2a_proxy.tasks.store.tasks import TaskStore, build_observer
 from services.a2a_proxy.tasks.tables import TASKS
 from tests import databases
 from tests.a2a_proxy.queue.queue_factory import new_message

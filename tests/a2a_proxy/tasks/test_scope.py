@@ -14,7 +14,7 @@ from tests.a2a_proxy.fake_gateway import ADMIN, TARGET, decode_details, open_exc
 from tests.a2a_proxy.queue.queue_agents import wait_for_state
 from tests.a2a_proxy.queue.queue_steps import execute
 from tests.a2a_proxy.running_proxy import run_replica
-from tests.a2a_proxy.tasks.task_agent import Caller, TaskAgent, build_message, org_token, workspace
+from tests.a2a_proxy.tasks.task_agent import Caller, TaskAgent, acting_token, build_message, org_token, workspace
 from tests.agents import serve_agent
 from tests.waiting import eventually
 
@@ -112,14 +112,16 @@ async def test_an_unknown_task_is_refused_to_workspaces_and_left_to_the_agent_fo
     assert agent.methods == ["tasks/get", "message/send"]
 
 
-async def test_operators_of_the_plane_see_all_tasks_and_organisations_their_own(agent, gateway, one, admin):
-    own, others = org_token(ORG, "own"), org_token(ORG, "other")
+async def test_tokens_see_their_own_tasks_or_those_of_their_organisation_and_operators_all(agent, gateway, one, admin):
+    own, other = org_token(ORG, "own"), org_token(ORG, "other")
     of_workspace, of_admin = await one.start_task(), await admin.start_task()
     of_org = await Caller(gateway, own).start_task()
     expected = [
         (ADMIN, [of_workspace, of_admin, of_org], []),
         (Identity(kind=Kind.ANONYMOUS), [of_workspace, of_admin, of_org], []),
-        (others, [of_workspace, of_org], [of_admin]),
+        (own, [of_org], [of_workspace, of_admin]),
+        (other, [], [of_workspace, of_admin, of_org]),
+        (acting_token(ORG), [of_workspace, of_org], [of_admin]),
         (org_token(OTHER_ORG), [], [of_workspace, of_admin, of_org]),
         (workspace(ONE), [of_workspace], [of_admin, of_org]),
     ]

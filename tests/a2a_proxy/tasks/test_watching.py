@@ -19,7 +19,7 @@ from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.a2a_proxy.tasks.events import KEEPALIVE
 from services.a2a_proxy.tasks.model import Subscription
 from services.a2a_proxy.tasks.queued_tasks import QueuedTasks
-from services.a2a_proxy.tasks.store import TaskStore
+from services.a2a_proxy.tasks.store.tasks import TaskStore
 from services.a2a_proxy.tasks.watching import MAX_WATCHERS, MAX_WATCHERS_PER_TARGET, QueueWatch
 from tests import databases
 from tests.a2a_proxy.queue.queue_factory import new_id, new_message

@@ -45,6 +45,8 @@ class Refusal:
     operations: tuple[str, ...]
     code: str
     reason: str
+    alone: str = ""
+    """The code of the agent alone, if it is another one."""
 
 
 REFUSALS = (
@@ -70,9 +72,16 @@ REFUSALS = (
     Refusal(frozenset({PYDANTIC_AI}), ("list",), "-32004", "FastA2A, which serves the agent, has no list of tasks."),
     Refusal(
         frozenset({PYDANTIC_AI}),
-        (*PUSH, "card"),
+        ("card",),
         CRASH,
-        "FastA2A does not know these methods of 1.0 and fails when it reads them.",
+        "FastA2A does not know this method of 1.0 and fails when it reads it.",
+    ),
+    Refusal(
+        frozenset({PYDANTIC_AI}),
+        PUSH,
+        "-32003",
+        "FastA2A writes a card without push notifications, so the plane refuses configs. Alone it answers HTTP 500.",
+        alone=CRASH,
     ),
     Refusal(
         frozenset({GOOGLE_ADK, MICROSOFT}), PUSH, "-32003", "The framework writes a card without push notifications."
@@ -83,15 +92,16 @@ REFUSALS = (
 )
 
 
-def expect(client: type[Client], agent: str) -> dict[str, str]:
-    """Return what is to come of each operation."""
-    return {operation: _expect_cell(client, agent, operation) for operation in OPERATIONS}
+def expect(client: type[Client], agent: str, *, alone: bool = False) -> dict[str, str]:
+    """Return what is to come of each operation, through the plane or from the agent alone."""
+    return {operation: _expect_cell(client, agent, operation, alone=alone) for operation in OPERATIONS}
 
 
-def _expect_cell(client: type[Client], agent: str, operation: str) -> str:
+def _expect_cell(client: type[Client], agent: str, operation: str, *, alone: bool) -> str:
     if operation not in client.operations:
         return ABSENT
-    code = find_refusal(agent, operation)
+    rule = _find_rule(agent, operation)
+    code = None if rule is None else (rule.alone if alone and rule.alone else rule.code)
     if code is None:
         return RIGHT
     if code == CRASH and client is GrpcClient:

@@ -59,6 +59,7 @@ def row_from_new(message: NewMessage) -> dict[str, Any]:
         "attempts": _dump_attempts(message.attempts),
         "caller_org_id": message.caller_org_id,
         "context_id": message.context_id,
+        "caller_token_id": message.caller_token_id,
         "expires_in": message.expires_in,
         "not_before_in": message.not_before_in,
     }

@@ -107,6 +107,7 @@ _INSERTED_COLUMNS = (
     "attempts",
     "caller_org_id",
     "context_id",
+    "caller_token_id",
 )
 
 SELECT_WITHOUT_BODIES = select_without_bodies(QUEUED_MESSAGES)

@@ -59,7 +59,10 @@ class TaskTransaction:
         self, target: WorkspaceId, caller: TaskOwner, org_workspaces: Sequence[WorkspaceId], context_id: str | None
     ) -> int:
         """Return how many tasks of a workspace a caller may see, in one context if it is given."""
-        conditions = [_T.target_id == target, _is_visible(_T.owner_id, _T.owner_org_id, caller, org_workspaces)]
+        conditions = [
+            _T.target_id == target,
+            _is_visible((_T.owner_id, _T.owner_org_id, _T.owner_token_id), caller, org_workspaces),
+        ]
         if context_id is not None:
             conditions.append(_T.context_id == context_id)
         return int(await self._connection.scalar(sa.select(sa.func.count()).where(*conditions)) or 0)
@@ -182,7 +185,7 @@ def _build_conditions(
     conditions = [
         _M.target_id == target,
         _M.method.in_(LISTED_METHODS),
-        _is_visible(_M.caller_id, _M.caller_org_id, caller, org_workspaces),
+        _is_visible((_M.caller_id, _M.caller_org_id, _M.caller_token_id), caller, org_workspaces),
     ]
     if query.context_id is not None:
         conditions.append(_M.context_id == query.context_id)
@@ -194,17 +197,19 @@ def _build_conditions(
 
 
 def _is_visible(
-    owner_id: sa.ColumnElement[Any],
-    owner_org_id: sa.ColumnElement[Any],
+    owner: tuple[sa.ColumnElement[Any], sa.ColumnElement[Any], sa.ColumnElement[Any]],
     caller: TaskOwner,
     org_workspaces: Sequence[WorkspaceId],
 ) -> sa.ColumnElement[bool]:
-    """Whether a caller may see what an owner made (`rules.may_see`)."""
+    """Whether a caller may see what an owner made (`rules.may_see`); the columns are those of `TaskOwner`."""
+    workspace_id, org_id, token_id = owner
     if caller.workspace_id is not None:
-        return owner_id == caller.workspace_id
+        return workspace_id == caller.workspace_id
+    if caller.token_id is not None:
+        return sa.and_(workspace_id.is_(None), org_id == caller.org_id, token_id == caller.token_id)
     if caller.org_id is not None:
-        is_own = sa.and_(owner_id.is_(None), owner_org_id == caller.org_id)
-        return sa.or_(is_own, owner_id.in_(list(org_workspaces)))
+        is_own = sa.and_(workspace_id.is_(None), org_id == caller.org_id)
+        return sa.or_(is_own, workspace_id.in_(list(org_workspaces)))
     return sa.true()
 
 
@@ -216,6 +221,7 @@ def _list_columns(tasks: Sequence[NewTask]) -> dict[str, list[Any]]:
         "task_id": [task.task_id for task in ordered],
         "owner_id": [task.owner.workspace_id for task in ordered],
         "owner_org_id": [task.owner.org_id for task in ordered],
+        "owner_token_id": [task.owner.token_id for task in ordered],
         "context_id": [task.context_id for task in ordered],
         "queue_id": [task.queue_id for task in ordered],
     }
@@ -227,28 +233,27 @@ def _read_noted(rows: Iterable[Any]) -> dict[tuple[WorkspaceId, str], KnownTask]
 
 
 def _task_from_row(row: Any) -> KnownTask:  # noqa: ANN401 - a row of SQLAlchemy
-    return _build_task(row.owner_id, row.owner_org_id, row.queue_id)
+    return _build_task(row.owner_id, row.owner_org_id, row.owner_token_id, row.queue_id)
 
 
-def _build_task(owner_id: object, owner_org_id: str | None, queue_id: object) -> KnownTask:
-    owner = TaskOwner(None if owner_id is None else WorkspaceId(str(owner_id)), owner_org_id)
+def _build_task(owner_id: object, owner_org_id: str | None, owner_token_id: str | None, queue_id: object) -> KnownTask:
+    owner = TaskOwner(None if owner_id is None else WorkspaceId(str(owner_id)), owner_org_id, owner_token_id)
     return KnownTask(owner=owner, queue_id=None if queue_id is None else str(queue_id))
 
 
 def _build_note() -> CompiledStatement:
-    names = ("target_id", "task_id", "owner_id", "owner_org_id", "context_id", "queue_id")
+    owners = ("owner_id", "owner_org_id", "owner_token_id")
+    names = ("target_id", "task_id", *owners, "context_id", "queue_id")
     rows = build_array_table({name: _T[name].type for name in names}, ordinality="place")
     selected = sa.select(*(rows.c[name] for name in names), NOW, NOW).order_by(rows.c.place)
     upsert = insert(TASKS).from_select([*names, "created_at", "seen_at"], selected)
     given = upsert.excluded
-    is_same_owner = sa.and_(
-        _T.owner_id.is_not_distinct_from(given.owner_id), _T.owner_org_id.is_not_distinct_from(given.owner_org_id)
-    )
+    is_same_owner = sa.and_(*(_T[name].is_not_distinct_from(given[name]) for name in owners))
     latest = sa.case((is_same_owner, sa.func.coalesce(given.queue_id, _T.queue_id)), else_=_T.queue_id)
     seen = upsert.on_conflict_do_update(
         index_elements=["target_id", "task_id"], set_={"seen_at": NOW, "queue_id": latest}
     )
-    return CompiledStatement(seen.returning(_T.target_id, _T.task_id, _T.owner_id, _T.owner_org_id, _T.queue_id))
+    return CompiledStatement(seen.returning(_T.target_id, _T.task_id, *(_T[name] for name in owners), _T.queue_id))
 
 
 _NOTE = _build_note()
