@@ -139,11 +139,20 @@ final class Operations {
             } catch (NoSuchMethodException absent) {
                 return;
             } catch (Throwable error) {
-                Integer code = agent.client.code(error);
-                found.put(name, code == null ? "broken: " + error : code.toString());
+                Integer code = agent.target.grpc.isEmpty() ? agent.client.code(error) : null;
+                found.put(name, code == null ? "broken: " + describe(agent.target, error) : code.toString());
             }
         });
         return found;
+    }
+
+    /** Returns the text of an error, and of a refusal of gRPC 0.3 those of its causes too. */
+    private static String describe(Target target, Throwable error) {
+        StringBuilder text = new StringBuilder(error.toString());
+        for (Throwable cause = error.getCause(); cause != null && !target.grpc.isEmpty(); cause = cause.getCause()) {
+            text.append("; ").append(cause);
+        }
+        return text.toString();
     }
 
     private static String openTask(Agent agent) throws Exception {
