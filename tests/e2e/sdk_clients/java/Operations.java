@@ -22,7 +22,9 @@ final class Operations {
     static final String CONFIG_ID = "hook";
 
     /** A stream without an event for so long is over: the clients do not tell that it has ended. */
-    private static final long SILENCE_SECONDS = 10;
+    private static final long SILENCE_SECONDS = 15;
+
+    private static final long FIRST_EVENT_SECONDS = 60;
 
     private static final long RETRY_MILLISECONDS = 50;
 
@@ -246,7 +248,7 @@ final class Operations {
         });
         Seen last = null;
         while (true) {
-            Object event = events.poll(SILENCE_SECONDS, TimeUnit.SECONDS);
+            Object event = events.poll(last == null ? FIRST_EVENT_SECONDS : SILENCE_SECONDS, TimeUnit.SECONDS);
             if (event instanceof Seen seen) {
                 if (last == null) {
                     reaction.to(seen);
