@@ -1,5 +1,7 @@
 """The official clients and curl with every kind of agent, which they find by its card, through a whole plane."""
 
+from dataclasses import replace
+
 import grpc
 import pytest
 import pytest_asyncio
@@ -8,13 +10,13 @@ from a2a.types import a2a_pb2 as pb
 from google.protobuf.json_format import MessageToDict
 
 from tests.e2e.a2a_matrix.agents import AGENTS
-from tests.e2e.a2a_matrix.card_agents import GRPC
 from tests.e2e.a2a_matrix.cells import Habits
 from tests.e2e.a2a_matrix.clients import read_seen
 from tests.e2e.a2a_matrix.curl_client import CurlClient
-from tests.e2e.a2a_matrix.framework_agents import GOOGLE_ADK, HABITS, PYDANTIC_AI
+from tests.e2e.a2a_matrix.expectations import REASONS, find_refusal
+from tests.e2e.a2a_matrix.framework_agents import HABITS, PYDANTIC_AI
 from tests.e2e.a2a_matrix.matrix import PUSHED, run_matrix
-from tests.e2e.a2a_matrix.official_clients import OFFICIAL_CLIENTS
+from tests.e2e.a2a_matrix.official_clients import DOCUMENT, OFFICIAL_CLIENTS, replace_table
 from tests.e2e.sdk_clients import golang, java, node
 from tests.e2e.sdk_clients.environments import GENERATIONS, converse_with_all
 from tests.e2e.sdk_clients.processes import Target
@@ -48,6 +50,23 @@ async def test_the_official_clients_try_every_operation_with_every_agent(targets
     found = await PROGRAMS[language].run_clients(version, binding, targets)
 
     assert OFFICIAL_CLIENTS[language, version].find_surprises(binding, found) == []
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("language", ["js", "go", pytest.param("java", marks=pytest.mark.java)])
+async def test_an_official_client_of_0_3_that_is_made_to_speak_grpc_is_told_what_to_use(matrix, targets, language):
+    agent = "JSON-RPC 0.3"
+    target = replace(targets[agent], grpc=matrix.grpc_address)
+
+    found = await PROGRAMS[language].run_clients("0.3", "GRPC", {agent: target})
+
+    assert "use JSON-RPC or HTTP+JSON" in found[agent]["send"]
+
+
+def test_the_document_shows_the_official_clients():
+    document = DOCUMENT.read_text()
+
+    assert replace_table(document) == document, "write it: python -m tests.e2e.a2a_matrix.official_clients"
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -88,7 +107,7 @@ async def test_the_official_python_client_reaches_every_agent_by_grpc(matrix):
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("agent", ["JSON-RPC 1.0", GRPC, GOOGLE_ADK])
+@pytest.mark.parametrize("agent", [agent for agent in PUSHED if agent not in HABITS])
 async def test_curl_alone_does_what_the_document_shows(matrix, agent):
     client = CurlClient(matrix.plane.url, matrix.agents[agent].workspace_id)
 
@@ -97,11 +116,15 @@ async def test_curl_alone_does_what_the_document_shows(matrix, agent):
     client.variables["TASK"] = read_seen(await client.read("Send a message", "wait")).task_id
     read = read_seen(await client.read("Read a task"))
     listed = await client.read("List your tasks")
+    refused = REASONS.get(find_refusal(agent, "list"))
     canceled = read_seen(await client.read("Cancel a task"))
 
     assert (sent.state, sent.text) == ("completed", "hello")
     assert ("hello" in {event.text for event in events}, events[-1].state) == (True, "completed")
     assert (read.task_id, read.state) == (client.variables["TASK"], "input-required")
-    assert client.variables["TASK"] in {task["id"] for task in listed["tasks"]}
+    if refused is None:
+        assert client.variables["TASK"] in {task["id"] for task in listed["tasks"]}
+    else:
+        assert listed["error"]["details"][0]["reason"] == refused
     assert canceled.state == "canceled"
     assert read_seen((await client.read_by_rpc())["result"]).text == "hello"

@@ -1,7 +1,12 @@
-"""The official clients, and where what they make of the agents differs from the table of the matrix."""
+"""
+The official clients, and where what they make of the agents differs from the table of the matrix.
+
+`python -m tests.e2e.a2a_matrix.official_clients` writes it to docs/a2a.md.
+"""
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.e2e.a2a_matrix.agents import OFFERS, POLL
 from tests.e2e.a2a_matrix.cells import OPERATIONS, RIGHT
@@ -43,11 +48,14 @@ class OfficialClient:
     protocol: str
     bindings: tuple[str, ...]
     differences: tuple[Difference, ...] = ()
+    lacks: tuple[str, ...] = ()
+    """The operations that it has not, beside those that its version of A2A has not."""
 
     @property
     def operations(self) -> tuple[str, ...]:
-        """The operations that its version of A2A has."""
-        return tuple(name for name in OPERATIONS if name != "list" or self.protocol != "0.3")
+        """The operations that it has."""
+        lacks = {*self.lacks, "list"} if self.protocol == "0.3" else self.lacks
+        return tuple(name for name in OPERATIONS if name not in lacks)
 
     def find_surprises(self, binding: str, found: Cells) -> list[str]:
         """Return which cells are not as they are to be, and which differences no cell shows."""
@@ -155,5 +163,49 @@ OFFICIAL_CLIENTS = {
             ),
         ),
     ),
+    ("java", "1.0"): OfficialClient(
+        "Java 1.0.0.Alpha3",
+        "a draft of 1.0",
+        (JSON_RPC, REST),
+        (
+            Difference(
+                bindings=(REST,),
+                cell="broken: java.lang.UnsupportedOperationException: JsonObject",
+                reason="Its HTTP+JSON cannot read errors.",
+            ),
+        ),
+        lacks=("list", *PUSH, "card"),
+    ),
 }
 """The official clients by language and version."""
+
+DOCUMENT = Path("docs/a2a.md")
+
+BEGIN, END = "<!-- official clients -->\n", "<!-- end of official clients -->\n"
+
+NAMES = {JSON_RPC: "JSON-RPC", REST: REST, GRPC: "gRPC"}
+
+
+def render_table() -> str:
+    """Return the table of the clients and the notes below it as Markdown."""
+    reasons = list(dict.fromkeys(one.reason for client in OFFICIAL_CLIENTS.values() for one in client.differences))
+    rows = [["client", "A2A", "bindings", "does not try", "differs"], ["---"] * 5]
+    for client in OFFICIAL_CLIENTS.values():
+        lacks = [name for name in OPERATIONS if name not in client.operations]
+        numbers = sorted({reasons.index(one.reason) + 1 for one in client.differences})
+        bindings = ", ".join(NAMES[binding] for binding in client.bindings)
+        differs = ", ".join(map(str, numbers)) or "nowhere"
+        rows.append([client.name, client.protocol, bindings, ", ".join(lacks) or "nothing", differs])
+    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return table + "\n" + "".join(f"{number}. {reason}\n" for number, reason in enumerate(reasons, 1))
+
+
+def replace_table(text: str) -> str:
+    """Return the document with the table as it is to be."""
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return head + BEGIN + render_table() + END + tail
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(replace_table(DOCUMENT.read_text()))

@@ -1,8 +1,13 @@
-"""A client program with the official Java SDK of A2A 0.3. The index of Maven has no release of its 1.0."""
+"""
+Client programs with the official Java SDKs: the last of A2A 0.3, and the first that speaks 1.0, which follows a draft.
+
+Maven Central lists later ones of 1.0 under another name (`org.a2aproject.sdk`), which not every mirror serves.
+"""
 
 import asyncio
 import hashlib
 import subprocess
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -11,30 +16,31 @@ from tests.environments import CACHE, create_folder
 
 HERE = Path(__file__).parent / "java"
 
-SOURCES = ("pom.xml", "Operations.java", "Main.java")
+FOLDERS = {"0.3": HERE / "client_0_3", "1.0": HERE / "client_1_0"}
+"""The client program of each version."""
 
 
 async def run_clients(version: str, binding: str, targets: Targets) -> Cells:
     """Have the client of a version try every operation with each agent; return what came of it."""
-    assert version == "0.3"
-    home = await asyncio.to_thread(build_program)
+    home = await asyncio.to_thread(build_program, FOLDERS[version])
     described = [(name, one.url, ",".join(one.habits), one.grpc) for name, one in targets.items()]
     command = ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{home}/classes:{home}/lib/*", "Main"]
     found: Cells = await read_json(*command, binding, *chain.from_iterable(described))
     return found
 
 
-def build_program() -> Path:
-    """Return the folder of the program and its packages; fetch and compile them if they are missing."""
-    digest = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in SOURCES)).hexdigest()[:16]
+def build_program(folder: Path) -> Path:
+    """Return the folder of a program and its packages; fetch and compile them if they are missing."""
+    sources = (HERE / "Operations.java", folder / "Main.java", folder / "pom.xml")
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     home = CACHE / f"java-{digest}"
-    create_folder(home, _build)
+    create_folder(home, partial(_build, folder))
     return home
 
 
-def _build(new: Path) -> None:
+def _build(folder: Path, new: Path) -> None:
     new.mkdir()
-    fetch = ["mvn", "--batch-mode", "--quiet", "--file", HERE / "pom.xml", "dependency:copy-dependencies"]
+    fetch = ["mvn", "--batch-mode", "--quiet", "--file", folder / "pom.xml", "dependency:copy-dependencies"]
     subprocess.run([*fetch, f"-DoutputDirectory={new / 'lib'}", "-DincludeScope=runtime"], cwd=new, check=True)
-    sources = [HERE / name for name in SOURCES if name.endswith(".java")]
+    sources = [HERE / "Operations.java", folder / "Main.java"]
     subprocess.run(["javac", "-d", new / "classes", "-cp", f"{new / 'lib'}/*", *sources], check=True)

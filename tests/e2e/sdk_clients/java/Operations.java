@@ -22,7 +22,9 @@ final class Operations {
     static final String CONFIG_ID = "hook";
 
     /** A stream without an event for so long is over: the clients do not tell that it has ended. */
-    private static final long SILENCE_SECONDS = 10;
+    private static final long SILENCE_SECONDS = 15;
+
+    private static final long FIRST_EVENT_SECONDS = 60;
 
     private static final long RETRY_MILLISECONDS = 50;
 
@@ -139,11 +141,20 @@ final class Operations {
             } catch (NoSuchMethodException absent) {
                 return;
             } catch (Throwable error) {
-                Integer code = agent.client.code(error);
-                found.put(name, code == null ? "broken: " + error : code.toString());
+                Integer code = agent.target.grpc.isEmpty() ? agent.client.code(error) : null;
+                found.put(name, code == null ? "broken: " + describe(agent.target, error) : code.toString());
             }
         });
         return found;
+    }
+
+    /** Returns the text of an error, and of a refusal of gRPC 0.3 those of its causes too. */
+    private static String describe(Target target, Throwable error) {
+        StringBuilder text = new StringBuilder(error.toString());
+        for (Throwable cause = error.getCause(); cause != null && !target.grpc.isEmpty(); cause = cause.getCause()) {
+            text.append("; ").append(cause);
+        }
+        return text.toString();
     }
 
     private static String openTask(Agent agent) throws Exception {
@@ -237,7 +248,7 @@ final class Operations {
         });
         Seen last = null;
         while (true) {
-            Object event = events.poll(SILENCE_SECONDS, TimeUnit.SECONDS);
+            Object event = events.poll(last == null ? FIRST_EVENT_SECONDS : SILENCE_SECONDS, TimeUnit.SECONDS);
             if (event instanceof Seen seen) {
                 if (last == null) {
                     reaction.to(seen);
