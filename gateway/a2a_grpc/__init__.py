@@ -3,7 +3,6 @@
 `methods`     the methods of the service and their messages
 `targets`     the workspace and the tenant that a request names
 `requests`    a request as the params of JSON-RPC
-`protobuf_json`  messages as JSON, within limits
 `answers`     JSON answers and errors as messages and statuses of gRPC
 `metadata`    the metadata of a call as headers, and headers of the answer as metadata
 `calls`       how many calls a client has, and how many messages are read at a time

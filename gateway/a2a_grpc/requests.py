@@ -6,11 +6,12 @@ from a2a.types import a2a_pb2
 from google.protobuf.message import DecodeError, Message
 
 from gateway.a2a_grpc.methods import RpcMethod
-from gateway.a2a_grpc.protobuf_json import NoJsonForm, render_message
 from gateway.a2a_grpc.targets import cut_target
 from molecule_a2a.dialects import read_dialect
 from molecule_a2a.errors import INVALID_REQUEST, VERSION_NOT_SUPPORTED, ConversionFailed
 from molecule_a2a.model import Dialect, JsonObject
+from protos.message_json import NoJsonForm, render_message
+from services.chassis.strict_json import MAX_JSON_VALUES, drop_zero_fraction
 
 TENANT_READER = a2a_pb2.GetExtendedAgentCardRequest
 """A message with a tenant alone: reading it builds nothing of the rest of a request."""
@@ -36,7 +37,7 @@ def read_request(message: bytes, *, method: RpcMethod, version: str, tenant: str
         raise ConversionFailed(VERSION_NOT_SUPPORTED, f"this service belongs to A2A {Dialect.CURRENT}")
     parsed = _parse(message, method.request)
     try:
-        params = render_message(parsed)
+        params = render_message(parsed, max_values=MAX_JSON_VALUES, write_number=drop_zero_fraction)
     except NoJsonForm as error:
         raise ConversionFailed(INVALID_REQUEST, f"invalid request: {error}") from None
     params.pop("tenant", None)

@@ -20,7 +20,7 @@ from google.rpc.status_pb2 import Status
 from yarl import URL
 
 from molecule_a2a.error_objects import ERROR_INFO
-from services.a2a_proxy.protobuf_json import render_message
+from protos.message_json import render_message
 from services.chassis import strict_json
 from services.chassis.addresses import is_ip_address
 from services.chassis.large_bodies import run_by_size
@@ -357,7 +357,12 @@ def _build_error_response(http: int, body: bytes) -> RpcResponse:
 def _render(message: bytes, form: type[Message]) -> bytes:
     """Return a serialised message as JSON, with the empty members that 1.0 requires."""
     empty = EMPTY_LIST if form is a2a_pb2.ListTasksResponse else {}
-    return strict_json.dump({**empty, **render_message(form.FromString(message))})
+    rendered = render_message(
+        form.FromString(message),
+        max_values=strict_json.MAX_JSON_VALUES,
+        write_number=strict_json.drop_zero_fraction,
+    )
+    return strict_json.dump({**empty, **rendered})
 
 
 def _render_event(body: bytes) -> bytes:

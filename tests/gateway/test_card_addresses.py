@@ -23,6 +23,10 @@ INSIDE = [
     "http://ws-1.internal/",
     "http://a.svc.cluster.local/",
     "http://nas.home.arpa/",
+    "http://nas.lan:8080/",
+    "http://n\u00e4s.lan/",
+    *(f"http://nas.{name}/" for name in ("localhost", "local", "localdomain", "internal", "intranet")),
+    *(f"http://nas.{name}/" for name in ("lan", "home", "corp", "private")),
     "grpc://ada:50051",
     "HTTP:10.0.0.1",
     "http:\\\\10.0.0.1",
@@ -39,6 +43,7 @@ INSIDE = [
 PUBLIC = [
     "https://docs.example/x?y#z",
     "https://docs.example:8443",
+    "https://docs.xn--p1ai/",
     "http://8.8.8.8/",
     "https://[2606:4700::1111]/",
     "wss://events.docs.example",
@@ -50,6 +55,23 @@ PUBLIC = [
 ]
 
 OTHER_TEXTS = ["", "plain", "a//b", "//comment", "rows:10", "news:local", "http: a protocol", "urn:a:b", "mailto:a@b.c"]
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("http://Ada:9000/x//y", {"ada:9000", "ada"}),
+        ("ada:50051", {"ada:50051", "ada"}),
+        ("http://user@ada/?q#f", {"ada"}),
+        ("http://ada#f", {"ada"}),
+        ("http:\\\\ada\\x", {"ada"}),
+        ("http://[ada", set()),
+        ("", set()),
+    ],
+)
+def test_the_hosts_of_addresses_are_found_in_any_order(url, hosts):
+    assert list_hosts(iter([url])) == hosts
+    assert list_hosts(iter(["http://[bad", url, "http://other/"])) == {*hosts, "other"}
 
 
 @pytest.mark.parametrize("url", INSIDE)

@@ -38,6 +38,15 @@ def test_a_card_that_is_too_large_is_not_kept():
     assert cache.find(key(1)) == card(10)
 
 
+def test_all_cards_have_8_mib():
+    cache = CardCache()
+    cache.put(key(0), card(8 * 1024 * 1024))
+    assert cache.find(key(0)) is not None
+
+    cache.put(key(1), card(8 * 1024 * 1024 + 1))
+    assert cache.find(key(0)) is cache.find(key(1)) is None
+
+
 def test_cards_of_different_forms_and_addresses_are_different():
     cache = CardCache()
     cache.put(CardKey(b"a", "https://plane.example", is_current=True), card(1))

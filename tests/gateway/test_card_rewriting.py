@@ -56,6 +56,24 @@ def test_a_card_has_the_addresses_and_signatures_of_the_plane():
     assert (shown.status, shown.complete, shown.agent_micros, shown.queue_micros) == (200, True, 5, 6)
 
 
+def test_a_card_offers_grpc_where_the_plane_has_an_address_for_it():
+    def list_bindings(**options) -> list[str]:
+        rewriter = CardRewriter(base_url=lambda _: "https://plane.example", bearer_needed=True, sign=None, **options)
+        shown = rewriter.rewrite(SCOPE, "w", CARD_REQUEST, head(), version="1.0")
+        return [one["protocolBinding"] for one in json.loads(shown.body)["result"]["supportedInterfaces"]]
+
+    assert "GRPC" not in list_bindings()
+    assert list_bindings(grpc_url="grpc.example:443") == [*list_bindings(), "GRPC"]
+
+
+@pytest.mark.parametrize("status", [200, 502])
+def test_an_answer_without_a_body_gets_none(status):
+    given = head(b"")
+    given.status = status
+
+    assert rewrite(given).body == b""
+
+
 def test_the_form_of_a_card_follows_the_version_of_the_caller():
     assert "url" in json.loads(rewrite(head(), version="0.3").body)["result"]
     assert "url" not in json.loads(rewrite(head(), version="1.0").body)["result"]

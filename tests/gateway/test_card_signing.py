@@ -1,5 +1,7 @@
 import json
+from base64 import urlsafe_b64encode
 from copy import deepcopy
+from hashlib import sha256
 
 import pytest
 from a2a.client.card_resolver import parse_agent_card
@@ -66,6 +68,15 @@ def test_clients_verify_the_card_as_it_is_and_as_the_sdk_reads_it(key_file, form
     assert verify(signed, without_signatures(signed), keys)
     assert verify(signed, drop_empty(without_signatures(as_the_sdk_reads_it)), keys)
     assert not verify(signed, {**without_signatures(signed), "name": "e"}, keys)
+
+
+def test_the_public_key_is_a_json_web_key_whose_id_is_its_thumbprint(key_file):
+    shown = read_card_signer(key_file).public_key
+
+    required = {name: shown[name] for name in ("crv", "kty", "x", "y")}
+    thumbprint = sha256(json.dumps(required, sort_keys=True, separators=(",", ":")).encode()).digest()
+    assert shown["kid"] == urlsafe_b64encode(thumbprint).rstrip(b"=").decode()
+    assert (shown["crv"], shown["kty"], shown["alg"], shown["use"]) == ("P-256", "EC", "ES256", "sig")
 
 
 def test_the_public_key_has_no_private_part_and_always_the_same_id(key_file):
