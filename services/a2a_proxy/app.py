@@ -226,7 +226,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 push_store,
                 platform_url=settings.platform_url,
                 external_platform_url=settings.external_platform_url,
-                sends_notifications=registry_client.sends_notifications,
+                read_card=registry_client.read_card,
             ),
             idle_timeout=settings.idle_timeout,
         )

@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, timedelta
 
-from molecule_a2a.cards import declares_push_notifications
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc, vault_pb2, vault_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2 as provisioner_pb
 from protos.provisioner.v1 import provisioner_pb2_grpc as provisioner_rpc
@@ -32,7 +31,6 @@ from services.a2a_proxy.model import (
 from services.chassis import strict_json
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import NotFound, ServiceError
-from services.chassis.large_bodies import run_by_size
 from services.chassis.timestamps import duration_from_timedelta
 
 CHECK_TIMEOUT = timedelta(seconds=3)
@@ -100,15 +98,14 @@ class RegistryClient:
             return ResolvedRoute(route=None, allowed=caller is None)
         return ResolvedRoute(route=_parse_route(answer.record), allowed=answer.allowed)
 
-    async def sends_notifications(self, target: WorkspaceId) -> bool:
-        """Whether the card of a workspace declares push notifications, or it has no card; raises `Unavailable`."""
+    async def read_card(self, target: WorkspaceId) -> bytes | None:
+        """Return the card of a workspace as JSON; `None` without one. Raises `Unavailable`."""
         request = registry_pb.GetCardRequest(workspace_id=target)
         try:
             answer = await self._channel.call(self._stub.GetCard, request)
         except NotFound:
-            return True
-        card = await run_by_size(len(answer.agent_card), strict_json.parse, answer.agent_card)
-        return declares_push_notifications(card)
+            return None
+        return bytes(answer.agent_card)
 
     async def record_events(self, events: Sequence[StoredEvent]) -> frozenset[str]:
         """Have events stored; returns the ids of those that never can be. Raises `Unavailable`."""

@@ -50,7 +50,7 @@ NOT_SUPPORTED = "the agent does not send push notifications, as its card says"
 
 PUSH_NOTIFICATION_NOT_SUPPORTED = -32003
 
-SendsNotifications: TypeAlias = Callable[[WorkspaceId], Awaitable[bool]]
+ReadCard: TypeAlias = Callable[[WorkspaceId], Awaitable[bytes | None]]
 Result: TypeAlias = Answered | Busy | Failed
 Send: TypeAlias = Callable[[Outgoing], Awaitable[Result]]
 
@@ -64,14 +64,14 @@ class PushRelay:
         *,
         platform_url: str,
         external_platform_url: str,
-        sends_notifications: SendsNotifications,
+        read_card: ReadCard,
     ) -> None:
         """Agents of the plane know it by `platform_url`, external ones by the other URL, if there is one.
 
-        `sends_notifications` says whether the card of a workspace declares that its agent does.
+        `read_card` returns the card of a workspace, if it has one.
         """
         self._store = store
-        self._sends_notifications = sends_notifications
+        self._read_card = read_card
         self._platform_url = platform_url
         self._external_platform_url = external_platform_url or platform_url
 
@@ -114,7 +114,8 @@ class PushRelay:
         for config in named:
             if fault := rules.find_fault(config.members, len(strict_json.dump(config.members))):
                 return _refuse(request, INVALID_PARAMS, fault)
-        if await self._sends_notifications(request.target_id):
+        card = await self._read_card(request.target_id)
+        if card is None or await run_by_size(len(card), rules.declares_notifications, card):
             return None
         return _refuse(request, PUSH_NOTIFICATION_NOT_SUPPORTED, NOT_SUPPORTED)
 

@@ -4,9 +4,11 @@ import re
 from datetime import timedelta
 from http import HTTPStatus
 
+from molecule_a2a.cards import declares_push_notifications
 from services.a2a_proxy.json_values import get_list, get_object
 from services.a2a_proxy.model import Fault, JsonObject
 from services.a2a_proxy.push.model import Verdict
+from services.chassis import strict_json
 
 MAX_CONFIG_BYTES = 16 * 1024
 """Bytes of the address and the credentials of one config."""
@@ -51,6 +53,14 @@ def find_fault(config: JsonObject, size: int) -> str:
     if credentials and not (isinstance(credentials, str) and _is_header_value(credentials)):
         return INVALID_AUTHENTICATION
     return ""
+
+
+def declares_notifications(card: bytes) -> bool:
+    """Whether the card of an agent says that it sends push notifications."""
+    try:
+        return declares_push_notifications(strict_json.parse(card))
+    except strict_json.InvalidJson:
+        return False
 
 
 def build_headers(config: JsonObject) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Receivers that never answer, callers with too many configs, and agents that send no notifications."""
 
 import json
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -35,20 +36,21 @@ async def agent(plane: PushPlane):
 
 
 @pytest.fixture
-async def silent():
+async def silent(monkeypatch):
+    monkeypatch.setattr(deliveries, "SEND_TIMEOUT", timedelta(minutes=10))  # no attempt ends during the test
     async with serve_receiver(Receiver(is_silent=True)) as silent:
         yield silent
 
 
-async def notify(agent: LegacyPushAgent, caller: Caller, receiver: Receiver) -> None:
-    """Have the agent post a notification of a new task for a receiver."""
-    assert await agent.post(await start(caller, receiver)) == 202
+async def notify(agent: LegacyPushAgent, caller: Caller, receiver: Receiver, times: int = 1) -> None:
+    """Have the agent post notifications of new tasks for a receiver."""
+    for _ in range(times):
+        assert await agent.post(await start(caller, receiver)) == 202
 
 
 @pytest.mark.covers("HOS-15")
 async def test_forty_receivers_that_never_answer_do_not_hold_up_one_that_does(plane, agent, silent, receiver):
-    for _ in range(40):
-        await notify(agent, plane.caller, silent)
+    await notify(agent, plane.caller, silent, 40)
     assert await eventually(lambda: silent.attempts == 40)
 
     await notify(agent, plane.caller, receiver)
@@ -63,8 +65,7 @@ async def test_the_silent_receivers_of_one_caller_use_no_more_than_its_share(
     monkeypatch.setattr(deliveries, "MAX_SENDING_PER_OWNER", 2)
     token, other_token = (Caller(plane.gateway, org_token("o", name)) for name in "ab")
     for caller in (plane.caller, token):
-        for _ in range(4):
-            await notify(agent, caller, silent)
+        await notify(agent, caller, silent, 4)
     assert await eventually(lambda: silent.attempts == 4)
 
     await notify(agent, other_token, receiver)
