@@ -153,7 +153,7 @@ OFFICIAL_CLIENTS = {
                 bindings=(REST,),
                 agents=frozenset({GOOGLE_ADK}),
                 cell=r"broken: (java.lang.NullPointerException|.*Cannot find field: metadata in message a2a.v1.Part.*)",
-                reason="Its HTTP+JSON knows no metadata of a part, which the Agent Development Kit of Google sends.",
+                reason="Its HTTP+JSON knows no metadata of a part, which Google ADK sends.",
             ),
             Difference(
                 bindings=(REST,),
