@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.a2a_matrix.agents import OFFERS, POLL
+from tests.e2e.a2a_matrix.agents import AGENTS, OFFERS, POLL
 from tests.e2e.a2a_matrix.cells import OPERATIONS, RIGHT
 from tests.e2e.a2a_matrix.expectations import CRASH, PUSH, REASONS, find_refusal
 from tests.e2e.a2a_matrix.framework_agents import GOOGLE_ADK, MICROSOFT, PYDANTIC_AI
@@ -48,6 +48,8 @@ class OfficialClient:
     protocol: str
     bindings: tuple[str, ...]
     differences: tuple[Difference, ...] = ()
+    agents: tuple[str, ...] = AGENTS
+    """The agents that it tries."""
     lacks: tuple[str, ...] = ()
     """The operations that it has not, beside those that its version of A2A has not."""
 
@@ -174,6 +176,7 @@ OFFICIAL_CLIENTS = {
                 reason="Its HTTP+JSON cannot read errors.",
             ),
         ),
+        agents=("JSON-RPC 1.0", "JSON-RPC 0.3", "Go 2.4", POLL),
         lacks=("list", *PUSH, "card"),
     ),
 }
