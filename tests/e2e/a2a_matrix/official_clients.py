@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.a2a_matrix.agents import OFFERS, POLL
+from tests.e2e.a2a_matrix.agents import AGENTS, OFFERS, POLL
 from tests.e2e.a2a_matrix.cells import OPERATIONS, RIGHT
 from tests.e2e.a2a_matrix.expectations import CRASH, PUSH, REASONS, find_refusal
 from tests.e2e.a2a_matrix.framework_agents import GOOGLE_ADK, MICROSOFT, PYDANTIC_AI
@@ -48,6 +48,8 @@ class OfficialClient:
     protocol: str
     bindings: tuple[str, ...]
     differences: tuple[Difference, ...] = ()
+    agents: tuple[str, ...] = AGENTS
+    """The agents that it tries."""
     lacks: tuple[str, ...] = ()
     """The operations that it has not, beside those that its version of A2A has not."""
 
@@ -153,7 +155,7 @@ OFFICIAL_CLIENTS = {
                 bindings=(REST,),
                 agents=frozenset({GOOGLE_ADK}),
                 cell=r"broken: (java.lang.NullPointerException|.*Cannot find field: metadata in message a2a.v1.Part.*)",
-                reason="Its HTTP+JSON knows no metadata of a part, which the Agent Development Kit of Google sends.",
+                reason="Its HTTP+JSON knows no metadata of a part, which Google ADK sends.",
             ),
             Difference(
                 bindings=(REST,),
@@ -174,6 +176,7 @@ OFFICIAL_CLIENTS = {
                 reason="Its HTTP+JSON cannot read errors.",
             ),
         ),
+        agents=("JSON-RPC 1.0", "JSON-RPC 0.3", "Go 2.4", POLL),
         lacks=("list", *PUSH, "card"),
     ),
 }
