@@ -36,7 +36,7 @@ MET = "met"
 
 CHECKS_AT_ONCE = 6
 
-SECONDS_OF_A_CHECK = 20
+SECONDS_OF_A_CHECK = 60
 
 
 async def run_checks(
