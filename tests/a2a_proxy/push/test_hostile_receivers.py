@@ -37,7 +37,7 @@ async def agent(plane: PushPlane):
 
 @pytest.fixture
 async def silent(monkeypatch):
-    monkeypatch.setattr(deliveries, "SEND_TIMEOUT", timedelta(minutes=10))  # no attempt ends during the test
+    monkeypatch.setattr(deliveries, "SEND_TIMEOUT", timedelta(minutes=10))  # no attempt ends before its lease
     async with serve_receiver(Receiver(is_silent=True)) as silent:
         yield silent
 
@@ -51,7 +51,7 @@ async def notify(agent: LegacyPushAgent, caller: Caller, receiver: Receiver, tim
 @pytest.mark.covers("HOS-15")
 async def test_forty_receivers_that_never_answer_do_not_hold_up_one_that_does(plane, agent, silent, receiver):
     await notify(agent, plane.caller, silent, 40)
-    assert await eventually(lambda: silent.attempts == 40)
+    assert await eventually(lambda: silent.attempts >= 40)
 
     await notify(agent, plane.caller, receiver)
 
