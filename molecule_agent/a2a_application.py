@@ -48,15 +48,15 @@ class A2aApplication:
 
     def _build(self) -> "tuple[IdempotentRequestHandler, StrictJsonApplication]":
         with hide_modules("fastapi", "opentelemetry", "pygments", "rich", "sqlalchemy"):
-            from a2a.client.card_resolver import parse_agent_card
             from a2a.server.routes import create_jsonrpc_routes
+            from a2a.types import AgentCard
+            from google.protobuf.json_format import ParseDict
             from starlette.applications import Starlette
 
             from molecule_agent.executor import Executor
             from molecule_agent.request_handler import IdempotentRequestHandler
             from molecule_agent.strict_json import StrictJsonApplication
-        handler = IdempotentRequestHandler(
-            Executor(self._adapter, self._tracker), parse_agent_card(dict(self._card)), MessageIndex()
-        )
+        card = ParseDict(self._card, AgentCard(), ignore_unknown_fields=True)
+        handler = IdempotentRequestHandler(Executor(self._adapter, self._tracker), card, MessageIndex())
         server = Starlette(routes=create_jsonrpc_routes(handler, "/", enable_v0_3_compat=True))
         return handler, StrictJsonApplication(server)

@@ -47,7 +47,7 @@ class PlaneClient:
         self._credentials = credentials
         self._http = httpx.AsyncClient(
             base_url=url,
-            verify=_build_tls_context(),
+            verify=url.startswith("https:") and _build_tls_context(),
             timeout=REQUEST_TIMEOUT_SECONDS,
             trust_env=False,
         )
