@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 
-from molecule_agent import adapter, echo
 from molecule_agent.a2a_application import A2aApplication
 from molecule_agent.adapter import BaseAdapter, Workspace
+from molecule_agent.adapter_loader import load_adapter
 from molecule_agent.card import build_card
 from molecule_agent.clock import Clock, SystemClock
 from molecule_agent.credentials import Credentials
@@ -119,9 +119,13 @@ async def run_agent(settings: Settings, *, clock: Clock | None = None) -> AsyncI
 
 def _load_adapter(settings: Settings) -> BaseAdapter:
     workspace = Workspace(
-        id=settings.workspace_id, parent_id=settings.parent_id, model=settings.model, root=settings.root
+        id=settings.workspace_id,
+        parent_id=settings.parent_id,
+        model=settings.model,
+        root=settings.root,
+        environment=settings.environment,
     )
-    return adapter.load(settings.adapter_module, workspace) if settings.adapter_module else echo.Adapter(workspace)
+    return load_adapter(settings.adapter_module, workspace)
 
 
 @contextmanager
