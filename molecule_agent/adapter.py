@@ -148,6 +148,9 @@ class BaseAdapter(ABC):
         """The condition of the agent. Called for every heartbeat."""
         return RuntimeState.WELL
 
+    async def close(self) -> None:  # noqa: B027 - most adapters hold nothing
+        """Release what the adapter holds, such as connections. Called once, after the last turn has ended."""
+
 
 class TurnError(Exception):
     """

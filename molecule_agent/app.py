@@ -115,6 +115,7 @@ async def run_agent(settings: Settings, *, clock: Clock | None = None) -> AsyncI
             server.should_exit = True
             await _drain(serving, tracker)
             await a2a.close()
+            await agent_adapter.close()
 
 
 def _load_adapter(settings: Settings) -> BaseAdapter:

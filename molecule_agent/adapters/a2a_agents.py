@@ -99,6 +99,7 @@ class Adapter(BaseAdapter):
         self._seconds = options.read_number("A2A_AGENT_SECONDS", DEFAULT_SECONDS, maximum=MAX_SECONDS)
         token = options.read_text("A2A_AGENT_TOKEN")
         self._auth = _HostBearer(token, self._host) if token else None
+        self._http: httpx.AsyncClient | None = None
         self._client: Client | None = None
         self._conversations: Conversations[RemoteConversation] = Conversations(RemoteConversation)
 
@@ -114,11 +115,11 @@ class Adapter(BaseAdapter):
     async def answer(self, turn: Turn) -> AsyncIterator[str]:
         async with self._conversations.use(turn.context_id) as remote:
             exchange = _Exchange(remote)
+            deadline = asyncio.get_running_loop().time() + self._seconds
             try:
-                async with asyncio.timeout(self._seconds):
-                    async with aclosing(self._exchange(turn, exchange)) as pieces:
-                        async for piece in pieces:
-                            yield piece
+                async with aclosing(self._exchange(turn, exchange)) as pieces:
+                    while piece := await _read_next(pieces, deadline):
+                        yield piece
             except (asyncio.CancelledError, GeneratorExit):
                 await self._cancel(exchange)
                 raise
@@ -130,6 +131,10 @@ class Adapter(BaseAdapter):
                 self._client = None
                 raise TurnFailed(TEXTS[TurnFailed]) from error
             exchange.finish()
+
+    async def close(self) -> None:
+        if self._http is not None:
+            await self._http.aclose()
 
     async def _exchange(self, turn: Turn, exchange: "_Exchange") -> AsyncGenerator[str, None]:
         """Send the message and yield the text of the answer, until the task needs nothing more."""
@@ -144,11 +149,11 @@ class Adapter(BaseAdapter):
                 yield piece
 
     async def _connect(self) -> Client:
+        if self._http is None:
+            timeout = httpx.Timeout(self._seconds, connect=CONNECT_SECONDS)
+            self._http = httpx.AsyncClient(auth=self._auth, trust_env=False, timeout=timeout)
         if self._client is None:
-            http = httpx.AsyncClient(
-                auth=self._auth, trust_env=False, timeout=httpx.Timeout(self._seconds, connect=CONNECT_SECONDS)
-            )
-            self._client = await ClientFactory(ClientConfig(httpx_client=http)).create_from_url(self._url)
+            self._client = await ClientFactory(ClientConfig(httpx_client=self._http)).create_from_url(self._url)
         return self._client
 
     async def _cancel(self, exchange: "_Exchange") -> None:
@@ -241,6 +246,12 @@ class _HostBearer(httpx.Auth):
         if request.url.host == self._host:
             request.headers["Authorization"] = f"Bearer {self._token}"
         yield request
+
+
+async def _read_next(pieces: AsyncIterator[str], deadline: float) -> str:
+    """Return the next piece, empty at the end; raises TimeoutError. The time of the consumer is not interrupted."""
+    async with asyncio.timeout_at(deadline):
+        return await anext(pieces, "")
 
 
 def _build_request(turn: Turn, remote: RemoteConversation) -> SendMessageRequest:

@@ -69,6 +69,9 @@ class Adapter(BaseAdapter):
     def runtime_state(self) -> RuntimeState:
         return self._health.state
 
+    async def close(self) -> None:
+        await self._client.close()
+
     async def answer(self, turn: Turn) -> AsyncIterator[str]:
         if not turn.text.strip():
             raise TurnRejected("The message has no text.")
@@ -132,4 +135,9 @@ class Adapter(BaseAdapter):
 
 def _render_content(answer: Message) -> list[Any]:
     """Return the blocks of an answer as a later request repeats them, without members that only answers have."""
-    return [block.model_dump(mode="json", exclude_none=True, exclude={"parsed_output"}) for block in answer.content]
+    blocks = [
+        block.model_dump(mode="json", exclude_none=True, exclude={"parsed_output"}, warnings=False)
+        for block in answer.content
+    ]
+    # The API refuses a request that repeats arguments which are no object.
+    return [block if isinstance(block.get("input", {}), dict) else block | {"input": {}} for block in blocks]

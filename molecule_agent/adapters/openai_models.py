@@ -74,6 +74,9 @@ class Adapter(BaseAdapter):
     def runtime_state(self) -> RuntimeState:
         return self._health.state
 
+    async def close(self) -> None:
+        await self._client.close()
+
     async def answer(self, turn: Turn) -> AsyncIterator[str]:
         if not turn.text.strip():
             raise TurnRejected("The message has no text.")
