@@ -11,6 +11,7 @@ heartbeat        the body of a heartbeat
 credentials      the token and the inbound secret, stored in files
 plane_client     the REST client of the plane: register, heartbeat
 lifecycle        the loops that register and send heartbeats
+delivery_journal remembers messages in a file, over a restart
 message_index    the messages that the adapter has already received
 task_store       the A2A tasks in memory, bounded in number and size
 executor         runs the adapter and publishes its answer as A2A events

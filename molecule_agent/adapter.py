@@ -135,10 +135,17 @@ class BaseAdapter(ABC):
         """
         The functions that this agent provides itself. Called for every heartbeat.
 
-        This package remembers message ids, so a message that is sent twice is answered once. The ids are lost when
-        the process ends: an adapter that a repeated message after a crash would harm returns `RuntimeCapabilities()`.
+        This package remembers messages, also over a restart, so a message that is sent twice is answered once.
         """
         return RuntimeCapabilities(idempotent_delivery=True)
+
+    def may_run_again(self) -> bool:
+        """
+        Whether a turn that the end of the process interrupted runs again when its message comes again.
+
+        If not, the message is answered as failed: for an adapter whose work must not be done twice, not even in part.
+        """
+        return self.capabilities().idempotent_delivery
 
     def idle_timeout_override(self) -> int | None:
         """Seconds without a piece of an answer after which the plane may give up; None for the plane's default."""

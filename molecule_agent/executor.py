@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 FAILURE_TEXT = "The agent could not answer; its log says why."
 """The only text that callers receive about an exception which is no `TurnError`."""
 
+INTERRUPTED_TEXT = "The agent was stopped while it worked on this message."
+"""The text for a message that must not run a second time after a restart."""
+
 
 class Executor(AgentExecutor):
     """Creates one task for each message, with one artifact that has a part for each piece of the answer."""

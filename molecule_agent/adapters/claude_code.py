@@ -73,6 +73,10 @@ class Adapter(BaseAdapter):
     def idle_timeout_override(self) -> int:
         return IDLE_TIMEOUT_SECONDS
 
+    def may_run_again(self) -> bool:
+        """An interrupted run may have changed files already."""
+        return False
+
     async def answer(self, turn: Turn) -> AsyncIterator[str]:
         if not turn.text.strip():
             raise TurnRejected("The message has no text.")

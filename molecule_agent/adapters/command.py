@@ -69,6 +69,10 @@ class Adapter(BaseAdapter):
             skills=[Skill(id="run", name="Run", description="Runs a program on a message.", tags=["command"])],
         )
 
+    def may_run_again(self) -> bool:
+        """A program may have acted on the world already."""
+        return False
+
     async def answer(self, turn: Turn) -> AsyncIterator[str]:
         run = ProgramRun(
             Program(

@@ -28,6 +28,10 @@ class Adapter(BaseAdapter):
             skills=[Skill(id="run", name="Run", description="Runs the graph on a message.", tags=["langgraph"])],
         )
 
+    def may_run_again(self) -> bool:
+        """A graph may have acted on the world already."""
+        return False
+
     async def answer(self, turn: Turn) -> AsyncIterator[str]:
         config = {"configurable": {"thread_id": turn.context_id}}
         given = await self._build_input(turn.text, config)

@@ -71,6 +71,10 @@ class Adapter(BaseAdapter):
             skills=[Skill(id="chat", name="Chat", description="Answers questions and does tasks.", tags=["chat"])],
         )
 
+    def may_run_again(self) -> bool:
+        """Text does no harm twice, but tools may."""
+        return not self.workspace.model_tools
+
     def runtime_state(self) -> RuntimeState:
         return self._health.state
 
