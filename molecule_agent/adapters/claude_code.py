@@ -52,9 +52,9 @@ class Adapter(BaseAdapter):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
         options = Options(workspace.environment)
-        self._program = options.read_text("CLAUDE_PROGRAM", "claude")
-        self._more = options.read_words("CLAUDE_ARGUMENTS")
-        self._seconds = options.read_number("CLAUDE_SECONDS", DEFAULT_SECONDS, maximum=MAX_SECONDS)
+        self._program = options.read_text("MOLECULE_CLAUDE_PROGRAM", "claude")
+        self._more = options.read_words("MOLECULE_CLAUDE_ARGUMENTS")
+        self._seconds = options.read_number("MOLECULE_CLAUDE_SECONDS", DEFAULT_SECONDS, maximum=MAX_SECONDS)
         self._model = read_model(workspace) if workspace.model else ""
         self._instructions = read_instructions(workspace)
         self._sessions: Conversations[Session] = Conversations(Session)

@@ -47,20 +47,20 @@ TEXTS: Mapping[type[TurnError], str] = {
 
 
 class Adapter(BaseAdapter):
-    """Runs the program of COMMAND once for each message."""
+    """Runs the program of MOLECULE_COMMAND once for each message."""
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
         options = Options(workspace.environment)
-        self._words = options.read_words("COMMAND")
+        self._words = options.read_words("MOLECULE_COMMAND")
         if not self._words:
-            raise AdapterError("COMMAND is required: the program and its arguments")
-        self._is_argument = options.read_choice("COMMAND_PROMPT", "stdin", "argument") == "argument"
-        self._seconds = options.read_number("COMMAND_SECONDS", DEFAULT_SECONDS, maximum=MAX_SECONDS)
+            raise AdapterError("MOLECULE_COMMAND is required: the program and its arguments")
+        self._is_argument = options.read_choice("MOLECULE_COMMAND_PROMPT", "stdin", "argument") == "argument"
+        self._seconds = options.read_number("MOLECULE_COMMAND_SECONDS", DEFAULT_SECONDS, maximum=MAX_SECONDS)
         self._output_bytes = options.read_number(
-            "COMMAND_MAX_OUTPUT_BYTES", DEFAULT_OUTPUT_BYTES, maximum=MAX_OUTPUT_BYTES
+            "MOLECULE_COMMAND_MAX_OUTPUT_BYTES", DEFAULT_OUTPUT_BYTES, maximum=MAX_OUTPUT_BYTES
         )
-        self._ends = parse_exit_codes(options.read_text("COMMAND_EXIT_CODES"))
+        self._ends = parse_exit_codes(options.read_text("MOLECULE_COMMAND_EXIT_CODES"))
 
     def card(self) -> CardFacts:
         return CardFacts(
@@ -120,6 +120,8 @@ def parse_exit_codes(text: str) -> dict[int, type[TurnError]]:
     for pair in filter(None, (part.strip() for part in text.split(","))):
         code, _, end = pair.partition("=")
         if not (code.isascii() and code.isdigit() and 0 < int(code) < 256) or end not in ENDS:  # noqa: PLR2004
-            raise AdapterError(f"COMMAND_EXIT_CODES must be pairs of 1 to 255 and {', '.join(ENDS)} (got {pair!r})")
+            raise AdapterError(
+                f"MOLECULE_COMMAND_EXIT_CODES must be pairs of 1 to 255 and {', '.join(ENDS)} (got {pair!r})"
+            )
         ends[int(code)] = ENDS[end]
     return ends

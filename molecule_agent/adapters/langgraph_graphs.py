@@ -15,11 +15,11 @@ ANSWER_TYPES = {"ai", "AIMessageChunk"}
 
 
 class Adapter(BaseAdapter):
-    """Runs the graph of LANGGRAPH_GRAPH once for each message; the thread of the graph is the conversation."""
+    """Runs the graph of MOLECULE_LANGGRAPH_GRAPH once for each message; the thread of the graph is the conversation."""
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
-        self._graph = _import_graph(Options(workspace.environment).require_text("LANGGRAPH_GRAPH"))
+        self._graph = _import_graph(Options(workspace.environment).require_text("MOLECULE_LANGGRAPH_GRAPH"))
 
     def card(self) -> CardFacts:
         return CardFacts(
@@ -62,9 +62,9 @@ def _import_graph(path: str) -> Any:  # noqa: ANN401 - the types of a graph are 
     try:
         graph = getattr(importlib.import_module(module), name or "graph")
     except (ImportError, AttributeError, ValueError) as error:
-        raise AdapterError(f"LANGGRAPH_GRAPH {path}: {error}") from error
+        raise AdapterError(f"MOLECULE_LANGGRAPH_GRAPH {path}: {error}") from error
     if not hasattr(graph, "astream"):
-        raise AdapterError(f"LANGGRAPH_GRAPH {path}: this is no compiled graph; call compile()")
+        raise AdapterError(f"MOLECULE_LANGGRAPH_GRAPH {path}: this is no compiled graph; call compile()")
     return graph
 
 

@@ -38,25 +38,25 @@ def read_calls(root: Path) -> list[dict]:
 
 @pytest.mark.parametrize("prompt", ["hello", "whole messages"])
 async def test_the_answer_is_the_text_of_the_agent_without_tools_and_subagents(tmp_path, claude, prompt):
-    adapter = make_adapter("claude-code", tmp_path, CLAUDE_PROGRAM=claude)
+    adapter = make_adapter("claude-code", tmp_path, MOLECULE_CLAUDE_PROGRAM=claude)
 
     assert "".join(await read_answer(adapter, prompt)) == f"Let me look.\n\nYou said: {prompt}"
 
 
 async def test_text_is_streamed_in_pieces(tmp_path, claude):
-    adapter = make_adapter("claude-code", tmp_path, CLAUDE_PROGRAM=claude)
+    adapter = make_adapter("claude-code", tmp_path, MOLECULE_CLAUDE_PROGRAM=claude)
 
     assert (await read_answer(adapter, "hello"))[:3] == ["Let ", "me l", "ook."]
 
 
 async def test_the_result_is_the_answer_if_no_message_came(tmp_path, claude):
-    adapter = make_adapter("claude_code", tmp_path, CLAUDE_PROGRAM=claude)
+    adapter = make_adapter("claude_code", tmp_path, MOLECULE_CLAUDE_PROGRAM=claude)
 
     assert await read_answer(adapter, "silent") == ["said at the end"]
 
 
 async def test_a_conversation_continues_its_session_and_another_begins_its_own(tmp_path, claude):
-    adapter = make_adapter("claude-code", tmp_path, CLAUDE_PROGRAM=claude)
+    adapter = make_adapter("claude-code", tmp_path, MOLECULE_CLAUDE_PROGRAM=claude)
     for message, context in [("one", "a"), ("two", "a"), ("three", "b")]:
         await read_answer(adapter, message, context_id=context)
 
@@ -71,7 +71,11 @@ async def test_the_program_learns_model_instructions_and_more_arguments(tmp_path
     (tmp_path / "configs" / "system-prompt.md").write_text("Be brief.\n")
     more = "--permission-mode acceptEdits"
     adapter = make_adapter(
-        "claude-code", tmp_path, model="anthropic/claude-opus-4-5", CLAUDE_PROGRAM=claude, CLAUDE_ARGUMENTS=more
+        "claude-code",
+        tmp_path,
+        model="anthropic/claude-opus-4-5",
+        MOLECULE_CLAUDE_PROGRAM=claude,
+        MOLECULE_CLAUDE_ARGUMENTS=more,
     )
     await read_answer(adapter, "--help is what I ask about")
 
@@ -88,7 +92,7 @@ async def test_the_program_learns_model_instructions_and_more_arguments(tmp_path
     [("crash", "exit code 139 before it had answered"), ("give up", "ended with error_max_turns")],
 )
 async def test_a_run_that_does_not_succeed_fails_the_task(tmp_path, claude, prompt, why):
-    adapter = make_adapter("claude-code", tmp_path, CLAUDE_PROGRAM=claude)
+    adapter = make_adapter("claude-code", tmp_path, MOLECULE_CLAUDE_PROGRAM=claude)
 
     _, text = await read_until_the_end(adapter, prompt, TurnFailed)
 
@@ -96,7 +100,7 @@ async def test_a_run_that_does_not_succeed_fails_the_task(tmp_path, claude, prom
 
 
 async def test_messages_of_one_conversation_run_one_after_the_other(tmp_path, claude):
-    adapter = make_adapter("claude-code", tmp_path, CLAUDE_PROGRAM=claude)
+    adapter = make_adapter("claude-code", tmp_path, MOLECULE_CLAUDE_PROGRAM=claude)
     hanging = adapter.answer(make_turn("hang"))
     assert await anext(hanging) == "begun"
 

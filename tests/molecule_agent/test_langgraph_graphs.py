@@ -10,7 +10,7 @@ from tests.molecule_agent.adapter_turns import make_adapter, make_turn, read_ans
 
 
 def make_graph(name, tmp_path):
-    return make_adapter("langgraph", tmp_path, LANGGRAPH_GRAPH=f"tests.molecule_agent.graphs{name}")
+    return make_adapter("langgraph", tmp_path, MOLECULE_LANGGRAPH_GRAPH=f"tests.molecule_agent.graphs{name}")
 
 
 async def test_a_conversation_is_a_thread_of_the_graph(tmp_path):
@@ -53,4 +53,4 @@ async def test_an_exception_of_the_graph_fails_the_turn(tmp_path):
 )
 def test_what_is_no_graph_is_refused_at_the_start(tmp_path, path, why):
     with pytest.raises(AdapterError, match=why):
-        make_adapter("langgraph", tmp_path, LANGGRAPH_GRAPH=path)
+        make_adapter("langgraph", tmp_path, MOLECULE_LANGGRAPH_GRAPH=path)
