@@ -76,6 +76,7 @@ class ProgramRun:
             await _end_group(process)
             for helper in helpers:
                 helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
 
     async def _read_output(self, process: asyncio.subprocess.Process) -> AsyncGenerator[bytes, None]:
         """Yield the output until the program closes it; the time of the consumer does not count."""
@@ -124,6 +125,9 @@ async def _end_group(process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(TimeoutError, asyncio.CancelledError):
             await asyncio.wait_for(asyncio.shield(process.wait()), KILL_AFTER_SECONDS)
     _signal_group(process.pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(KILL_AFTER_SECONDS):
+            await process.wait()
     # The pipes are closed, so that a process that has left the group cannot keep them busy.
     process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public method
 
