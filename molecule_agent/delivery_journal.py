@@ -20,7 +20,8 @@ CREATE TABLE IF NOT EXISTS messages (
     context_id TEXT NOT NULL,
     task BLOB,
     UNIQUE (message_id, digest)
-)
+);
+CREATE INDEX IF NOT EXISTS messages_by_task ON messages (task_id);
 """
 
 MessageKey = tuple[str, bytes]
@@ -96,7 +97,7 @@ class DeliveryJournal:
         self._connection = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False, timeout=2)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = OFF")
-        self._connection.execute(_SCHEMA)
+        self._connection.executescript(_SCHEMA)
         rows = self._connection.execute(
             "SELECT message_id, digest, task_id, context_id, task FROM messages ORDER BY number"
         )
