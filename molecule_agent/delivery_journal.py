@@ -41,10 +41,10 @@ class JournalEntry:
 
 class DeliveryJournal:
     """
-    The journal of one workspace, below `root`/configs. Whoever uses it keeps it small by `forget`.
+    The journal of one workspace, below `root`/configs. Its user keeps it small by `forget`.
 
     A killed process loses nothing. The last entries may be lost when the machine stops, because waiting for the disk
-    would slow every message. A file that cannot be used is logged and does without: then a restart forgets.
+    would slow every message. Without a usable file a restart forgets the messages; the log says so.
     """
 
     def __init__(self, root: Path) -> None:
