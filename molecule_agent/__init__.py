@@ -11,6 +11,7 @@ heartbeat        the body of a heartbeat
 credentials      the token and the inbound secret, stored in files
 plane_client     the REST client of the plane: register, heartbeat
 lifecycle        the loops that register and send heartbeats
+delivery_journal remembers messages in a file, over a restart
 message_index    the messages that the adapter has already received
 task_store       the A2A tasks in memory, bounded in number and size
 executor         runs the adapter and publishes its answer as A2A events
@@ -22,7 +23,10 @@ file_paths       which paths may be read, and names of stored files     pure
 workspace_files  opens files and directories without following links
 upload_store     stores the files of one upload, all or none
 upload_form      parses the form of an upload piece by piece
-file_endpoints   the endpoints that store uploads and serve files
+internal_chat_uploads  the endpoint that stores uploads
+internal_file_read     the endpoint that sends files
+file_endpoints   passes requests for files to these two
+platform_inbound_auth  reads and refuses the bearer of the plane
 http_server      the ASGI application: health, card, A2A, and files
 import_filter    hides optional dependencies from imports
 clock            monotonic time, which tests replace

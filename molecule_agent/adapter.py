@@ -1,12 +1,29 @@
 """The API for authors of agents: they write a class `Adapter`, derived from `BaseAdapter`."""
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+
+class Tool(Protocol):
+    """A function that a model may call."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def description(self) -> str:
+        """What it does and when to use it, for the model."""
+
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        """The JSON schema of its arguments, an object."""
+
+    async def call(self, arguments: dict[str, Any]) -> str:
+        """Run the tool and return its result; the text of an exception is the result of a tool that failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +37,10 @@ class Workspace:
     """The model to use; None leaves the choice to the adapter."""
     root: Path = Path("/")
     """`root / "workspace"` holds the agent's files, `root / "configs"` its configuration."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The variables of the process, secrets included; adapters read their options here."""
+    model_tools: Sequence[Tool] = ()
+    """The tools that an adapter offers to its model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,18 +126,26 @@ class BaseAdapter(ABC):
         """
         Yield the answer in any number of pieces; the joined pieces are the whole text.
 
-        This is an asynchronous generator. An exception makes the task fail; its text is written to the agent's log
-        only. A cancelled task raises CancelledError at the innermost `await`.
+        This is an asynchronous generator. A `TurnError` ends the task in another way than completed. Any other
+        exception makes the task fail; its text is written to the agent's log only. A cancelled task raises
+        CancelledError at the innermost `await`.
         """
 
     def capabilities(self) -> RuntimeCapabilities:
         """
         The functions that this agent provides itself. Called for every heartbeat.
 
-        This package remembers message ids, so a message that is sent twice is answered once. The ids are lost when
-        the process ends: an adapter that a repeated message after a crash would harm returns `RuntimeCapabilities()`.
+        This package remembers messages, also over a restart, so a message that is sent twice is answered once.
         """
         return RuntimeCapabilities(idempotent_delivery=True)
+
+    def may_run_again(self) -> bool:
+        """
+        Whether a turn that the end of the process interrupted runs again when its message comes again.
+
+        If not, the message is answered as failed: for an adapter whose work must not be done twice, not even in part.
+        """
+        return self.capabilities().idempotent_delivery
 
     def idle_timeout_override(self) -> int | None:
         """Seconds without a piece of an answer after which the plane may give up; None for the plane's default."""
@@ -126,17 +155,29 @@ class BaseAdapter(ABC):
         """The condition of the agent. Called for every heartbeat."""
         return RuntimeState.WELL
 
+    async def close(self) -> None:  # noqa: B027 - most adapters hold nothing
+        """Release what the adapter holds, such as connections. Called once, after the last turn has ended."""
+
+
+class TurnError(Exception):
+    """
+    Ends a turn in another way than completed. Callers receive the text, so it must not hold secrets.
+
+    TurnError ── TurnFailed · TurnRejected · InputRequired
+    """
+
+
+class TurnFailed(TurnError):
+    """The task failed."""
+
+
+class TurnRejected(TurnError):
+    """The agent does not accept the message; this does not count as an error of the agent."""
+
+
+class InputRequired(TurnError):
+    """The text is a question; the next message of the conversation is its answer."""
+
 
 class AdapterError(Exception):
-    """ADAPTER_MODULE does not name a usable adapter; the text says why."""
-
-
-def load(module: str, workspace: Workspace) -> BaseAdapter:
-    """Import the dotted `module` and create its `Adapter` for `workspace`. Raises AdapterError."""
-    try:
-        adapter = importlib.import_module(module).Adapter(workspace)
-    except Exception as error:
-        raise AdapterError(f"ADAPTER_MODULE {module}: {type(error).__name__}: {error}") from error
-    if not isinstance(adapter, BaseAdapter):
-        raise AdapterError(f"ADAPTER_MODULE {module}: Adapter is not derived from molecule_agent.adapter.BaseAdapter")
-    return adapter
+    """ADAPTER_MODULE does not name a usable adapter, or its options are wrong; the text says why."""

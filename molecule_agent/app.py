@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 
-from molecule_agent import adapter, echo
 from molecule_agent.a2a_application import A2aApplication
 from molecule_agent.adapter import BaseAdapter, Workspace
+from molecule_agent.adapter_loader import load_adapter
 from molecule_agent.card import build_card
 from molecule_agent.clock import Clock, SystemClock
 from molecule_agent.credentials import Credentials
+from molecule_agent.delivery_journal import DeliveryJournal
 from molecule_agent.file_endpoints import FileEndpoints
 from molecule_agent.heartbeat import build_heartbeat
 from molecule_agent.http_server import HttpServer
@@ -70,7 +71,7 @@ async def run_agent(settings: Settings, *, clock: Clock | None = None) -> AsyncI
         card = build_card(agent_adapter.card(), url=url, name=settings.agent_name)
         tracker = TaskTracker()
         stop = asyncio.Event()
-        a2a = A2aApplication(card, agent_adapter, tracker)
+        a2a = A2aApplication(card, agent_adapter, tracker, DeliveryJournal(settings.root))
         credentials = Credentials(settings.root)
         http_server = HttpServer(
             card, a2a, files=FileEndpoints(settings.root), is_inbound_secret=credentials.is_inbound_secret
@@ -115,13 +116,18 @@ async def run_agent(settings: Settings, *, clock: Clock | None = None) -> AsyncI
             server.should_exit = True
             await _drain(serving, tracker)
             await a2a.close()
+            await agent_adapter.close()
 
 
 def _load_adapter(settings: Settings) -> BaseAdapter:
     workspace = Workspace(
-        id=settings.workspace_id, parent_id=settings.parent_id, model=settings.model, root=settings.root
+        id=settings.workspace_id,
+        parent_id=settings.parent_id,
+        model=settings.model,
+        root=settings.root,
+        environment=settings.environment,
     )
-    return adapter.load(settings.adapter_module, workspace) if settings.adapter_module else echo.Adapter(workspace)
+    return load_adapter(settings.adapter_module, workspace)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Runs the adapter for a message and publishes its answer as A2A events."""
 
 import logging
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -10,13 +11,16 @@ from a2a.server.tasks import TaskUpdater
 from a2a.types import Message, Part, Task, TaskState, TaskStatus
 from google.protobuf.json_format import MessageToDict
 
-from molecule_agent.adapter import BaseAdapter, Turn
+from molecule_agent.adapter import BaseAdapter, InputRequired, Turn, TurnError, TurnRejected
 from molecule_agent.task_tracker import TaskTracker
 
 log = logging.getLogger(__name__)
 
 FAILURE_TEXT = "The agent could not answer; its log says why."
-"""The only text about an exception that callers receive."""
+"""The only text that callers receive about an exception which is no `TurnError`."""
+
+INTERRUPTED_TEXT = "The agent was stopped while it worked on this message."
+"""The text for a message that must not run a second time after a restart."""
 
 
 class Executor(AgentExecutor):
@@ -36,6 +40,8 @@ class Executor(AgentExecutor):
         try:
             with self._tracker.track(turn.text):
                 await self._send_answer(turn, task)
+        except TurnError as error:
+            await _end_task(task, error)
         except Exception:
             log.exception("task %s failed", turn.task_id)
             await task.failed(task.new_agent_message([Part(text=FAILURE_TEXT)]))
@@ -50,10 +56,28 @@ class Executor(AgentExecutor):
     async def _send_answer(self, turn: Turn, task: TaskUpdater) -> None:
         artifact = str(uuid4())
         is_started = False
-        async for piece in self._adapter.answer(turn):
-            if piece:
-                await task.add_artifact([Part(text=piece)], artifact_id=artifact, name="answer", append=is_started)
-                is_started = True
+        answer = self._adapter.answer(turn)
+        try:
+            async for piece in answer:
+                if piece:
+                    await task.add_artifact([Part(text=piece)], artifact_id=artifact, name="answer", append=is_started)
+                    is_started = True
+        finally:
+            # A generator that is interrupted between two pieces cleans up now, not when it is collected.
+            if isinstance(answer, AsyncGenerator):
+                await answer.aclose()
+
+
+async def _end_task(task: TaskUpdater, error: TurnError) -> None:
+    """Publish the end that the adapter has chosen, with its text."""
+    message = task.new_agent_message([Part(text=str(error))])
+    log.info("task %s ends as %s: %s", task.task_id, type(error).__name__, error)
+    if isinstance(error, InputRequired):
+        await task.requires_input(message)
+    elif isinstance(error, TurnRejected):
+        await task.reject(message)
+    else:
+        await task.failed(message)
 
 
 def _build_turn(context: RequestContext) -> Turn:

@@ -6,6 +6,7 @@ from typing import Any
 
 from molecule_agent.asgi import Application, Receive, Scope, Send, encode_json, get_header, send_json
 from molecule_agent.file_endpoints import METHODS as FILE_PATHS
+from molecule_agent.platform_inbound_auth import read_bearer, refuse
 from molecule_agent.request_body import BodyTooLarge, receive_again, receive_whole
 
 CARD_PATHS = ("/.well-known/agent-card.json", "/.well-known/agent.json")
@@ -13,10 +14,6 @@ CARD_PATHS = ("/.well-known/agent-card.json", "/.well-known/agent.json")
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """The limit for the body of a request; the plane itself accepts 10 MiB."""
-
-
-CHALLENGE = b'Bearer realm="molecule-inbound"'
-"""The challenge by which the plane recognises that the agent refused its secret."""
 
 
 class HttpServer:
@@ -47,8 +44,8 @@ class HttpServer:
         document = self._documents.get(scope["path"]) if scope["method"] in {"GET", "HEAD"} else None
         if document is not None:
             await send_json(send, HTTPStatus.OK, document)
-        elif not self._is_inbound_secret(_read_bearer(scope)):
-            await send_json(send, HTTPStatus.UNAUTHORIZED, _UNAUTHORIZED, (b"www-authenticate", CHALLENGE))
+        elif not self._is_inbound_secret(read_bearer(scope)):
+            await refuse(send)
         elif scope["path"] in FILE_PATHS:
             await self._files(scope, receive, send)
         elif _content_length(scope) > MAX_BODY_BYTES:
@@ -66,13 +63,6 @@ class HttpServer:
             await self._application(scope, receive_again(message, receive), send)
 
 
-def _read_bearer(scope: Scope) -> bytes:
-    """Return the bearer of a request with exactly one; empty otherwise."""
-    found = [value for name, value in scope["headers"] if name == b"authorization"]
-    scheme, _, bearer = found[0].partition(b" ") if len(found) == 1 else (b"", b"", b"")
-    return bearer.strip() if scheme.lower() == b"bearer" else b""
-
-
 def _comes_from_page(scope: Scope) -> bool:
     """Whether a page in a browser sends the request: an agent that listens on this machine obeys none."""
     headers = dict(scope["headers"])
@@ -83,8 +73,6 @@ def _content_length(scope: Scope) -> int:
     text = get_header(scope, b"content-length")
     return int(text) if text.isascii() and text.isdigit() else 0
 
-
-_UNAUTHORIZED = encode_json({"error": "the plane's inbound secret is required: send messages through the plane"})
 
 _PAGE_REFUSED = encode_json({"error": "pages of browsers are not allowed"})
 

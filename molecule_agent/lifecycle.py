@@ -4,10 +4,11 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from http import HTTPStatus
 
 from molecule_agent import backoff
 from molecule_agent.clock import Clock
-from molecule_agent.plane_client import PlaneError, WorkspaceRemoved
+from molecule_agent.plane_client import PlaneError, PlaneRefused, WorkspaceRemoved
 from molecule_agent.task_tracker import TaskTracker
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,8 @@ class Lifecycle:
     """
     Three independent loops: a failure in one does not delay the others.
 
-    `stay_registered` registers until the plane accepts it. `send_heartbeats` sends one in every `interval` (seconds),
+    `stay_registered` registers until the plane accepts it, and again when the plane refuses the token of a heartbeat:
+    it was revoked, or the plane has lost it. `send_heartbeats` sends one in every `interval` (seconds),
     registered or not. `report_changes` sends one soon after a task has started or ended, so that the plane knows early
     whether the agent is busy. All loops end once the plane answers that the workspace is removed; that sets `removed`.
     """
@@ -44,6 +46,7 @@ class Lifecycle:
         self._clock = clock
         self._random_fraction = random_fraction
         self._heartbeat_lock = asyncio.Lock()
+        self._is_refused = asyncio.Event()
         self._reported: tuple[int, str] = (0, "")
         self._last_failure = ""
         self._last_refusal = ""
@@ -53,14 +56,12 @@ class Lifecycle:
         return self.stay_registered, self.send_heartbeats, self.report_changes
 
     async def stay_registered(self) -> None:
-        """Try to register until it succeeds. The first heartbeat follows the first attempt."""
-        for attempt in itertools.count():
-            registered = await self._try_to_register()
-            if registered or attempt == 0:
-                await self._report()
-            if registered or self._removed.is_set():
-                return
-            await self._clock.sleep(backoff.compute_delay(attempt, self._random_fraction()))
+        """Register at the start, and after each refusal of the token."""
+        while not self._removed.is_set():
+            await self._register_with_retries()
+            await self._is_refused.wait()
+            if not self._removed.is_set():
+                await self._clock.sleep(backoff.compute_delay(0, self._random_fraction()))
 
     async def send_heartbeats(self) -> None:
         """Send a heartbeat at every interval from the start; a slow heartbeat does not shift later ones."""
@@ -78,6 +79,18 @@ class Lifecycle:
             await self._clock.sleep(CHANGE_SETTLE_SECONDS)
             if (self._tracker.active_tasks, self._tracker.current_task) != self._reported:
                 await self._report()
+
+    async def _register_with_retries(self) -> None:
+        """Try to register until it succeeds. A heartbeat follows the first attempt and the last."""
+        for attempt in itertools.count():
+            registered = await self._try_to_register()
+            if registered:
+                self._is_refused.clear()
+            if registered or attempt == 0:
+                await self._report()
+            if registered or self._removed.is_set():
+                return
+            await self._clock.sleep(backoff.compute_delay(attempt, self._random_fraction()))
 
     async def _try_to_register(self) -> bool:
         try:
@@ -102,6 +115,8 @@ class Lifecycle:
                 self._stop(error)
             except PlaneError as error:
                 self._log_outcome(str(error))
+                if isinstance(error, PlaneRefused) and error.status == HTTPStatus.UNAUTHORIZED:
+                    self._is_refused.set()
             else:
                 self._log_outcome("")
 
@@ -124,3 +139,4 @@ class Lifecycle:
     def _stop(self, error: WorkspaceRemoved) -> None:
         log.info("the workspace was removed, the agent stops: %s", error)
         self._removed.set()
+        self._is_refused.set()

@@ -3,8 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-MessageKey = tuple[str, bytes]
-"""The id of a message and the digest of its content: different content under the same id is a different message."""
+from molecule_agent.delivery_journal import DeliveryJournal, MessageKey
 
 
 @dataclass(slots=True, eq=False)
@@ -20,11 +19,12 @@ class MessageIndex:
     """
     The delivered messages whose tasks are still stored.
 
-    The index lives as long as the process. It has no limit of its own: the task store removes a message together
-    with its task.
+    The journal has the same messages in a file. Neither has a limit of its own: the task store removes a message
+    together with its task.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, journal: DeliveryJournal) -> None:
+        self._journal = journal
         self._messages: dict[MessageKey, DeliveredMessage] = {}
         self._keys: dict[str, MessageKey] = {}
 
@@ -36,8 +36,17 @@ class MessageIndex:
         message = self._messages[key] = DeliveredMessage()
         return message
 
-    def assign_task(self, key: MessageKey, task_id: str) -> None:
-        """Record the task that the message becomes."""
+    def restore(self, key: MessageKey, task_id: str) -> None:
+        """Take over a message that an earlier process has ended."""
+        message = self.add(key)
+        message.task_id = task_id
+        self._keys[task_id] = key
+        message.started.set()
+        message.finished.set()
+
+    def assign_task(self, key: MessageKey, *, task_id: str, context_id: str) -> None:
+        """Record the task that the message becomes; its journal has it before the adapter."""
+        self._journal.begin(key, task_id=task_id, context_id=context_id)
         self._messages[key].task_id = task_id
         self._keys[task_id] = key
 
@@ -46,13 +55,16 @@ class MessageIndex:
         if message := self._find_by_task(task_id):
             message.started.set()
 
-    def mark_finished(self, task_id: str) -> None:
-        """Record that the task produces no further events by itself."""
+    def mark_finished(self, task_id: str, task: bytes) -> None:
+        """Record that the task, as it is stored now, produces no further events by itself."""
         if message := self._find_by_task(task_id):
+            if not message.finished.is_set():
+                self._journal.end(self._keys[task_id], task)
             message.started.set()
             message.finished.set()
 
     def forget_task(self, task_id: str) -> None:
+        self._journal.forget(task_id)
         if key := self._keys.pop(task_id, None):
             self._messages.pop(key, None)
 
@@ -63,6 +75,8 @@ class MessageIndex:
             return
         del self._messages[key]
         self._keys.pop(message.task_id, None)
+        if message.task_id:
+            self._journal.forget(message.task_id)
         message.task_id = ""
         message.started.set()
         message.finished.set()

@@ -35,6 +35,11 @@ class PlaneUnreachable(PlaneError):
 class PlaneRefused(PlaneError):
     """The plane refused the request."""
 
+    def __init__(self, text: str, *, status: int = 0) -> None:
+        """`status` is that of HTTP."""
+        super().__init__(text)
+        self.status = status
+
 
 class WorkspaceRemoved(PlaneRefused):
     """The workspace was removed; the agent should end."""
@@ -47,7 +52,7 @@ class PlaneClient:
         self._credentials = credentials
         self._http = httpx.AsyncClient(
             base_url=url,
-            verify=_build_tls_context(),
+            verify=url.startswith("https:") and _build_tls_context(),
             timeout=REQUEST_TIMEOUT_SECONDS,
             trust_env=False,
         )
@@ -82,9 +87,9 @@ class PlaneClient:
         if answer.status_code == HTTPStatus.UNAUTHORIZED and self._credentials.reread_token():
             answer = await self._send(path, body)
         if answer.status_code == HTTPStatus.GONE:
-            raise WorkspaceRemoved(_describe_refusal(answer))
+            raise WorkspaceRemoved(_describe_refusal(answer), status=answer.status_code)
         if not answer.is_success:
-            raise PlaneRefused(_describe_refusal(answer))
+            raise PlaneRefused(_describe_refusal(answer), status=answer.status_code)
         content = _parse_json(answer)
         if not isinstance(content, dict):
             raise PlaneRefused(f"{answer.status_code}, but not with a JSON object")

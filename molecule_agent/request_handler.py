@@ -1,7 +1,7 @@
 """Handles A2A requests and delivers each message to the adapter once, also when it is sent again."""
 
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from a2a.server.agent_execution import RequestContext, SimpleRequestContextBuilder
 from a2a.server.context import ServerCallContext
@@ -12,14 +12,18 @@ from a2a.types import (
     GetTaskRequest,
     Message,
     Part,
+    Role,
     SendMessageRequest,
     SubscribeToTaskRequest,
     Task,
+    TaskState,
+    TaskStatus,
 )
 from a2a.utils.errors import TaskNotFoundError, UnsupportedOperationError
 
-from molecule_agent.executor import Executor
-from molecule_agent.message_index import DeliveredMessage, MessageIndex, MessageKey
+from molecule_agent.delivery_journal import JournalEntry, MessageKey
+from molecule_agent.executor import INTERRUPTED_TEXT, Executor
+from molecule_agent.message_index import DeliveredMessage, MessageIndex
 from molecule_agent.task_store import BoundedTaskStore
 
 _MESSAGE_KEY = "molecule.message"
@@ -35,13 +39,29 @@ class IdempotentRequestHandler(DefaultRequestHandler):
     """
 
     def __init__(self, executor: Executor, card: AgentCard, index: MessageIndex) -> None:
+        self._store = BoundedTaskStore(index)
         super().__init__(
             agent_executor=executor,
-            task_store=BoundedTaskStore(index),
+            task_store=self._store,
             agent_card=card,
             request_context_builder=_TaskIdRecorder(index),
         )
         self._index = index
+
+    async def restore(self, entries: Sequence[JournalEntry], *, may_run_again: bool) -> None:
+        """
+        Take over the messages of earlier processes.
+
+        An ended message answers a repetition with its task. One that was interrupted is forgotten if its turn
+        `may_run_again`, and ends as failed otherwise.
+        """
+        for entry in entries:
+            if entry.task is None and may_run_again:
+                self._index.forget_task(entry.task_id)
+                continue
+            task = build_interrupted_task(entry) if entry.task is None else Task.FromString(entry.task)
+            self._index.restore(entry.key, entry.task_id)
+            await self._store.save(task, ServerCallContext())
 
     async def on_message_send(self, params: SendMessageRequest, context: ServerCallContext) -> Message | Task:
         key = _message_key(params.message)
@@ -122,8 +142,16 @@ class _TaskIdRecorder(SimpleRequestContextBuilder):
     ) -> RequestContext:
         request = await super().build(context, params, task_id, context_id, task)
         if (key := context.state.get(_MESSAGE_KEY)) and request.task_id:
-            self._index.assign_task(key, request.task_id)
+            self._index.assign_task(key, task_id=request.task_id, context_id=request.context_id or "")
         return request
+
+
+def build_interrupted_task(entry: JournalEntry) -> Task:
+    """Build the task of a message whose turn the end of a process has interrupted."""
+    said = Message(message_id=f"{entry.task_id}-interrupted", role=Role.ROLE_AGENT, parts=[Part(text=INTERRUPTED_TEXT)])
+    status = TaskStatus(state=TaskState.TASK_STATE_FAILED, message=said)
+    status.timestamp.GetCurrentTime()
+    return Task(id=entry.task_id, context_id=entry.context_id, status=status)
 
 
 def _message_key(message: Message) -> MessageKey:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -40,8 +40,8 @@ class Settings:
     """The parent workspace; None for a root."""
     model: str | None = None
     """The model the adapter should use."""
-    adapter_module: str | None = None
-    """The module with the class `Adapter`; None for the echo adapter."""
+    adapter_module: str = "echo"
+    """The name of an adapter, or of the module with the class `Adapter`."""
     root: Path = Path("/")
     """The directory that contains configs/ and workspace/."""
     delivery_mode: str | None = None
@@ -50,6 +50,8 @@ class Settings:
     """The name on the card; None leaves it to the adapter."""
     heartbeat: timedelta = timedelta(seconds=30)
     """The time between two heartbeats."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """All variables of the process; adapters read their options from them."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
@@ -70,7 +72,7 @@ class Settings:
                 values[field] = parse(text)
             except ValueError as error:
                 raise SettingsError(f"{variable} must be {error} (got {text!r})") from None
-        return cls(**values)
+        return cls(**values, environment=dict(variables))
 
 
 def _parse_uuid(text: str) -> str:

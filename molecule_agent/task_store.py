@@ -33,10 +33,10 @@ class BoundedTaskStore(InMemoryTaskStore):
         await super().save(task, context)
         state = task.status.state
         if state in TERMINAL_TASK_STATES:
-            self._index.mark_finished(task.id)
+            self._index.mark_finished(task.id, task.SerializeToString())
             await self._drop_oldest(task, context)
         elif state in INTERRUPTED_TASK_STATES:
-            self._index.mark_finished(task.id)
+            self._index.mark_finished(task.id, task.SerializeToString())
         else:
             self._index.mark_started(task.id)
 

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from molecule_agent.adapter import InputRequired, TurnRejected
+
 ERROR_RATE_WINDOW = 20
 """Ended tasks over which the error rate is computed."""
 
@@ -39,15 +41,18 @@ class TaskTracker:
 
     @contextmanager
     def track(self, text: str) -> Iterator[None]:
-        """Count a task as running for the length of the block; an exception counts it as failed."""
+        """Count a task as running for the length of the block; an exception counts it as failed.
+
+        A message that the adapter rejects, or answers with a question, is no failure.
+        """
         key = object()
         self._running[key] = _first_line(text)
         self._idle.clear()
         self.changed.set()
         try:
             yield
-        except Exception:
-            self._failures.append(True)
+        except Exception as error:
+            self._failures.append(not isinstance(error, TurnRejected | InputRequired))
             raise
         else:
             self._failures.append(False)

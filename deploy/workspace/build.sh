@@ -12,9 +12,11 @@ certificates=${PIP_CERT:-$(pip cert)}
 
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
-mkdir -p "$context/deploy/workspace"
-cp "$root/deploy/workspace/Dockerfile" "$root/deploy/workspace/requirements.txt" "$context/deploy/workspace/"
-cp -R "$root/molecule_agent" "$root/molecule_http" "$context/"
+mkdir -p "$context/deploy/workspace" "$context/distributions/molecule-agent"
+cp "$root/deploy/workspace/Dockerfile" "$root/deploy/workspace/"*requirements.txt "$context/deploy/workspace/"
+cp "$root/distributions/molecule-agent/pyproject.toml" "$root/distributions/molecule-agent/README.md" \
+  "$context/distributions/molecule-agent/"
+cp -R "$root/molecule_agent" "$root/molecule_http" "$root/LICENSE" "$context/"
 find "$context" -name __pycache__ -prune -exec rm -rf {} +
 # The engine's cache compares times, too.
 find "$context" -exec touch -d @0 {} +

@@ -36,6 +36,11 @@ VIOLATIONS = {
         "molecule_agent/card.py",
         "import services.chassis.clock",
     ),
+    "Adapters know the API for adapters only, as those of others do": (
+        "molecule_agent/adapters/options.py",
+        "import molecule_agent.credentials",
+    ),
+    "Only the adapters of models import SDKs of models": ("molecule_agent/card.py", "import anthropic"),
     "The HTTP server knows nothing of the plane and of agents": (
         "molecule_http/websocket.py",
         "import services.chassis.clock",

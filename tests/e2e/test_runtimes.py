@@ -25,6 +25,10 @@ TEMPLATES = {
         "{name: Commanded, runtime: commanded, command: ["
         f"{sys.executable}, -P, -m, molecule_agent], adapter: molecule_agent.echo}}"
     ),
+    "program": (
+        "{name: Program, runtime: program, adapter: command, command: ["
+        f"env, MOLECULE_COMMAND=tr a-z A-Z, {sys.executable}, -P, -m, molecule_agent]}}"
+    ),
     "silent": f"{{name: Silent, runtime: silent, command: [{sys.executable}, -c, import time; time.sleep(600)]}}",
     "heartbeats": f"{{name: H, runtime: heartbeats, command: [{sys.executable}, {HEARTBEATING}]}}",
     "broken": "{name: Broken, runtime: broken, adapter: json}",  # it has no Adapter, so the agent ends
@@ -58,8 +62,8 @@ async def test_a_runtime_that_cannot_be_started_is_refused_with_what_can(plane):
     answer = await plane.http.post("/workspaces", json={"name": "crew", "runtime": "crewai"})
 
     assert answer.status_code == 422
-    assert answer.json()["startable"] == ["broken", "commanded", "echo", "heartbeats", "mine", "silent"]
-    assert "it can start: broken, commanded, echo, heartbeats, mine, silent" in answer.json()["error"]
+    assert answer.json()["startable"] == ["broken", "commanded", "echo", "heartbeats", "mine", "program", "silent"]
+    assert "it can start: broken, commanded, echo, heartbeats, mine, program, silent" in answer.json()["error"]
 
 
 @pytest.mark.covers("DWN-10")
@@ -84,6 +88,22 @@ async def test_the_command_of_a_template_starts_an_agent(plane):
 
     await wait_until_online(plane, workspace_id)
     assert get_answer_text(await send(plane, workspace_id, "hello")) == "hello"
+
+
+@pytest.mark.covers("DWN-09")
+async def test_a_template_makes_an_agent_of_any_program(plane):
+    workspace_id = await create(plane, "program", runtime="program")
+
+    await wait_until_online(plane, workspace_id)
+    assert get_answer_text(await send(plane, workspace_id, "hello")) == "HELLO"
+
+
+async def test_no_secret_chooses_the_program_of_an_agent(plane):
+    workspace_id = await create(plane, "guarded", runtime="program")
+    secret = {"key": "MOLECULE_COMMAND", "value": "cat /etc/passwd"}
+    answer = await plane.http.post(f"/workspaces/{workspace_id}/secrets", json=secret)
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "reserved secret key"})
 
 
 @pytest.mark.covers("PROV-39")

@@ -2,8 +2,9 @@ import dataclasses
 
 import pytest
 
-from molecule_agent import adapter, echo
+from molecule_agent import echo
 from molecule_agent.adapter import AdapterError, BaseAdapter, RuntimeCapabilities, Workspace
+from molecule_agent.adapter_loader import load_adapter
 from tests.molecule_agent.adapters import native
 
 HERE = Workspace(id="w", parent_id="p", model="m")
@@ -64,7 +65,7 @@ def test_the_capabilities_of_one_adapter_do_not_change_those_of_another():
 
 @pytest.mark.covers("AGT-08")
 def test_an_adapter_receives_its_workspace():
-    loaded = adapter.load("tests.molecule_agent.adapters.native", HERE)
+    loaded = load_adapter("tests.molecule_agent.adapters.native", HERE)
 
     assert isinstance(loaded, BaseAdapter)
     assert loaded.workspace == HERE
@@ -81,6 +82,6 @@ def test_an_adapter_receives_its_workspace():
 )
 def test_a_module_without_an_adapter_is_refused_in_one_line(module, why):
     with pytest.raises(AdapterError, match=f"^ADAPTER_MODULE {module}: {why}") as refused:
-        adapter.load(module, HERE)
+        load_adapter(module, HERE)
 
     assert "\n" not in str(refused.value)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from molecule_agent.file_endpoints import MAX_UPLOAD_BYTES
+from molecule_agent.internal_chat_uploads import MAX_UPLOAD_BYTES
 from molecule_agent.upload_form import MAX_FILE_BYTES, MAX_FILES, MAX_PARTS
 from tests.molecule_agent.a2a_client import A2aClient
 from tests.molecule_agent.fake_plane import SECRET

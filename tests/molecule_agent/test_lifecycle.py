@@ -275,3 +275,31 @@ async def test_a_short_task_causes_no_heartbeat(start, plane, clock, client):
         await eventually(lambda: len(clock.sleeping) == 1)
 
     assert len(plane.heartbeats) == 1
+
+
+@pytest.mark.covers("AGT-12")
+async def test_an_agent_whose_token_is_refused_registers_anew_with_the_next_one(start, plane, clock, tmp_path):
+    async with start(plane):
+        await eventually(lambda: plane.heartbeats)
+        plane.token = "the-next-one"
+        clock.advance(30)
+        await eventually(lambda: len(clock.sleeping) == 2)
+        clock.advance(1)
+        await eventually(lambda: plane.attempts == 2)
+        await eventually(lambda: len(clock.sleeping) == 2)
+        assert len(plane.registered) == 1
+
+        _write_token(tmp_path, "the-next-one")
+        clock.advance(1)
+        await eventually(lambda: len(plane.registered) == 2)
+        await eventually(lambda: len(plane.heartbeats) == 2)
+        clock.advance(28)
+        await eventually(lambda: len(plane.heartbeats) == 3)
+
+    assert len(plane.registered) == 2
+
+
+async def test_an_agent_that_starts_at_another_address_registers_it(start, plane):
+    for host in ("127.0.0.1", "localhost"):
+        async with start(plane, host=host):
+            await eventually(lambda host=host: plane.registered and host in plane.registered[-1]["url"])
