@@ -6,7 +6,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from molecule_agent.tools.workspace_tools import WorkspaceTools
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +23,15 @@ class Workspace:
     """The model to use; None leaves the choice to the adapter."""
     root: Path = Path("/")
     """`root / "workspace"` holds the agent's files, `root / "configs"` its configuration."""
+    connected_tools: "WorkspaceTools | None" = None
+    """The tools; None for an adapter that is used without a plane."""
+
+    @property
+    def tools(self) -> "WorkspaceTools":
+        """What the agent may ask of the plane while it works: list peers, delegate, send files to people, and more."""
+        if self.connected_tools is None:
+            raise RuntimeError("the tools need a plane")
+        return self.connected_tools
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from google.protobuf.json_format import MessageToDict
 
 from molecule_agent.adapter import BaseAdapter, Turn
 from molecule_agent.task_tracker import TaskTracker
+from molecule_agent.turn_context import build_context, use_context
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Executor(AgentExecutor):
         else:
             await task.start_work()
         try:
-            with self._tracker.track(turn.text):
+            with self._tracker.track(turn.text), use_context(build_context(turn)):
                 await self._send_answer(turn, task)
         except Exception:
             log.exception("task %s failed", turn.task_id)
