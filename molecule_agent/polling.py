@@ -57,6 +57,7 @@ class Polling:
             journal=journal,
             turns=self._turns,
             lease_seconds=lease_seconds,
+            heartbeat_seconds=self._settings.heartbeat.total_seconds(),
             register=self.register,
             clock=self._clock,
             random_fraction=random.random,

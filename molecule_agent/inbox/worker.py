@@ -29,12 +29,8 @@ log = logging.getLogger(__name__)
 EXTENSIONS_PER_LEASE = 3
 """A lease is prolonged this often before it would end, so one lost request does not end it."""
 
-ABSENCE_SECONDS = 30.0
-"""
-Seconds without an answer of the plane after which the agent registers again.
-
-The plane counts it as away after 90 seconds without a heartbeat, which may have been 30 seconds before.
-"""
+SLEEP_SECONDS = 60.0
+"""Seconds between two answers of the plane after which this machine was probably asleep."""
 
 GIVE_BACK_SECONDS = 2.0
 """Seconds that a stopping agent tries to return a message."""
@@ -69,15 +65,17 @@ class InboxWorker:
         journal: Journal,
         turns: Turns,
         lease_seconds: float,
+        heartbeat_seconds: float,
         register: Callable[[], Awaitable[object]],
         clock: Clock,
         random_fraction: Callable[[], float],
     ) -> None:
-        """`register` makes the workspace online again after the plane has missed the agent."""
+        """`register` brings the workspace online again after the plane may have missed heartbeats of the agent."""
         self._client = client
         self._journal = journal
         self._turns = turns
         self._extension_seconds = lease_seconds / EXTENSIONS_PER_LEASE
+        self._heartbeat_seconds = heartbeat_seconds
         self._register = register
         self._clock = clock
         self._random_fraction = random_fraction
@@ -86,6 +84,7 @@ class InboxWorker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self._last_contact = time.time()
+        self._has_failed = False
         self._last_failure = ""
 
     async def run(self) -> None:
@@ -244,17 +243,27 @@ class InboxWorker:
         raise AssertionError
 
     async def _contact(self, request: Callable[[], Awaitable[T]]) -> T:
-        """Send a request; register first if the plane has missed this agent. Raises PlaneError and InboxRefusal."""
-        if time.time() - self._last_contact > ABSENCE_SECONDS:
+        """Send a request; register first if the plane may have missed a heartbeat.
+
+        Raises PlaneError and InboxRefusal.
+        """
+        absence = time.time() - self._last_contact
+        if absence > SLEEP_SECONDS or (self._has_failed and absence > self._heartbeat_seconds):
             await self._register()
-            self._last_contact = time.time()
         try:
             result = await request()
         except InboxRefusal:
-            self._last_contact = time.time()
+            self._note_contact()
             raise
-        self._last_contact = time.time()
+        except PlaneError:
+            self._has_failed = True
+            raise
+        self._note_contact()
         return result
+
+    def _note_contact(self) -> None:
+        self._last_contact = time.time()
+        self._has_failed = False
 
     def _log_outcome(self, failure: str) -> None:
         """Log when the inbox cannot be reached, and when it can again; do not log each attempt."""
