@@ -1,5 +1,6 @@
 """The routes of the inbox."""
 
+import json
 from collections.abc import Sequence
 from http import HTTPStatus
 from urllib.parse import quote
@@ -10,8 +11,8 @@ from molecule_agent.plane_client import REQUEST_TIMEOUT_SECONDS, PlaneClient, Pl
 WAIT_SECONDS = 25
 """Seconds that the plane holds a call for messages if there are none; below the 30 s after which many NATs forget."""
 
-ACKNOWLEDGE_TIMEOUT_SECONDS = 60.0
-"""Seconds for an answer of 10 MiB over a slow line."""
+SLOW_LINE_BYTES_PER_SECOND = 50_000
+"""Speed of a line over which a large answer still arrives in time."""
 
 STALE_TEXT = "receipt is stale"
 UNKNOWN_TEXT = "queue item not found"
@@ -76,7 +77,9 @@ class InboxClient:
 
     async def acknowledge(self, item: Item, answer: Answer) -> None:
         """End a message with its answer. Raises StaleReceipt, UnknownMessage and RefusedAnswer."""
-        await self._send(item, "ack", answer.to_dict(), ACKNOWLEDGE_TIMEOUT_SECONDS)
+        body = answer.to_dict()
+        timeout = REQUEST_TIMEOUT_SECONDS + len(json.dumps(body)) / SLOW_LINE_BYTES_PER_SECOND
+        await self._send(item, "ack", body, timeout)
 
     async def give_back(self, item: Item, reason: str) -> None:
         """Return a message, which the plane offers again at once. Raises StaleReceipt and UnknownMessage."""

@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 EXTENSIONS_PER_LEASE = 3
 """A lease is prolonged this often before it would end, so one lost request does not end it."""
 
+MAX_DELAY_SECONDS = 10.0
+"""Messages wait at most this long for the agent after the plane has come back."""
+
 SLEEP_SECONDS = 60.0
 """Seconds between two answers of the plane after which this machine was probably asleep."""
 
@@ -236,7 +239,7 @@ class InboxWorker:
                 result = await self._contact(request)
             except PlaneError as error:
                 self._log_outcome(str(error))
-                await self._clock.sleep(backoff.compute_delay(attempt, self._random_fraction()))
+                await self._clock.sleep(self._compute_delay(attempt))
             else:
                 self._log_outcome("")
                 return result
@@ -264,6 +267,9 @@ class InboxWorker:
     def _note_contact(self) -> None:
         self._last_contact = time.time()
         self._has_failed = False
+
+    def _compute_delay(self, attempt: int) -> float:
+        return backoff.compute_delay(attempt, self._random_fraction(), max_delay=MAX_DELAY_SECONDS)
 
     def _log_outcome(self, failure: str) -> None:
         """Log when the inbox cannot be reached, and when it can again; do not log each attempt."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import psutil
 
 from deploy.plane import Plane
@@ -109,8 +110,12 @@ class ConnectedAgent:
         return str(answer.json()["queue_id"])
 
     async def read_message(self, queue_id: str) -> dict[str, Any]:
-        """Return a message as the plane knows it."""
-        found: dict[str, Any] = (await self._plane.http.get(f"/workspaces/{self.id}/a2a/queue/{queue_id}")).json()
+        """Return a message as the plane knows it; empty while the plane does not answer."""
+        try:
+            answer = await self._plane.http.get(f"/workspaces/{self.id}/a2a/queue/{queue_id}")
+        except httpx.TransportError:
+            return {}
+        found: dict[str, Any] = answer.json()
         return found
 
     async def wait_for_answer(self, queue_id: str) -> str:
@@ -120,7 +125,10 @@ class ConnectedAgent:
             found = await self.read_message(queue_id)
             return found if found.get("status") == "completed" else None
 
-        body = (await eventually(is_completed, within=START_SECONDS))["response_body"]
+        try:
+            body = (await eventually(is_completed, within=START_SECONDS))["response_body"]
+        except AssertionError as error:
+            raise AssertionError(f"{await self.read_message(queue_id)}\n{self.read_log()}") from error
         if "error" in body:
             return str(body["error"]["message"])
         return "".join(part["text"] for one in body["result"]["artifacts"] for part in one["parts"])
@@ -176,7 +184,8 @@ class Network:
         pair = {writer, far_writer}
         self._writers |= pair
         try:
-            await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+            copying = [asyncio.create_task(_copy(*one)) for one in ((reader, far_writer), (far_reader, writer))]
+            await asyncio.wait(copying, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._writers -= pair
             for one in pair:
@@ -199,4 +208,3 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while content := await reader.read(65_536):
             writer.write(content)
             await writer.drain()
-        writer.write_eof()
