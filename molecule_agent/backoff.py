@@ -11,7 +11,8 @@ def compute_delay(attempt: int, random_fraction: float, *, max_delay: float = MA
     """
     Seconds to wait after the failed `attempt` (from 0): between half and all of a delay that doubles each time.
 
-    The delay grows to `max_delay`. `random_fraction` in [0, 1) is the jitter: agents that failed at the same time do not retry at the same time.
+    The delay grows to `max_delay`.
+    `random_fraction` in [0, 1) is the jitter: agents that failed at the same time do not retry at the same time.
     """
     longest = min(max_delay, FIRST_DELAY_SECONDS * 2.0 ** min(attempt, 16))
     return longest * (1 + random_fraction) / 2

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 EXTENSIONS_PER_LEASE = 3
 """A lease is prolonged this often before it would end, so one lost request does not end it."""
 
-MAX_DELAY_SECONDS = 10.0
+MAX_DELAY_SECONDS = 5.0
 """Messages wait at most this long for the agent after the plane has come back."""
 
 SLEEP_SECONDS = 60.0
