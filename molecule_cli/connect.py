@@ -1,20 +1,35 @@
 """`molecule connect`: runs an agent on this machine for a workspace of a plane, also from behind NAT."""
 
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molecule_cli.errors import CliError
+from molecule_cli import terminal
+from molecule_cli.errors import CliError, PlaneRefusal
 
 if TYPE_CHECKING:
     from molecule_agent.settings import Settings
+    from molecule_cli.connected_workspace import ConnectedWorkspace
 
 MAX_TOKEN_LENGTH = 4096
 """Characters of a token."""
+
+UNAVAILABLE = frozenset(
+    {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+)
+"""Answers of a plane that may carry out the same request soon."""
+
+UNAVAILABLE_SECONDS = 60.0
+"""Seconds in which such a plane is asked again."""
+
+RETRY_SECONDS = 2.0
 
 INHERITED_VARIABLES = ("AGENT_NAME", "HEARTBEAT_SECONDS", "INBOX_LEASE_SECONDS", "PARENT_ID")
 """Variables of agents that count here too; the others are options, or have another meaning for this command."""
@@ -68,7 +83,9 @@ def connect(
     cli_settings = settings.load_settings()
     root = (directory or Path(connected_workspace.choose_directory_name(workspace))).absolute()
     token = _read_token(token_file) if token_file else ""
-    connected = connected_workspace.open_workspace(cli_settings, root, workspace, may_create=create, token=token)
+    connected = _open_when_available(
+        lambda: connected_workspace.open_workspace(cli_settings, root, workspace, may_create=create, token=token)
+    )
     environment = read_environment()
     agent_settings = _build_settings(
         {name: environment[name] for name in INHERITED_VARIABLES if name in environment}
@@ -89,6 +106,19 @@ def connect(
         run_agent_process(agent_settings)
     except (AdapterError, ListenError, JournalError) as error:
         raise CliError(str(error).replace("ADAPTER_MODULE", "--adapter", 1)) from error
+
+
+def _open_when_available(open_workspace: "Callable[[], ConnectedWorkspace]") -> "ConnectedWorkspace":
+    """Open the workspace; a plane that is busy, or just starting, is asked again for a while."""
+    deadline = time.monotonic() + UNAVAILABLE_SECONDS
+    while True:
+        try:
+            return open_workspace()
+        except PlaneRefusal as refusal:
+            if refusal.status not in UNAVAILABLE or time.monotonic() > deadline:
+                raise
+            terminal.print_line(f"molecule: {refusal}", to_stderr=True)
+        time.sleep(RETRY_SECONDS)
 
 
 def _build_settings(variables: dict[str, str], *, may_listen: bool) -> "Settings":

@@ -1,9 +1,10 @@
 """Runs the adapter for a fetched message."""
 
 import logging
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
-from molecule_agent.adapter import BaseAdapter
+from molecule_agent.adapter import BaseAdapter, Turn
 from molecule_agent.inbox.messages import (
     METHOD_NOT_FOUND,
     NO_MESSAGE_TEXT,
@@ -47,15 +48,24 @@ class Turns:
         if turn is None:
             return build_error(METHOD_NOT_FOUND, NO_MESSAGE_TEXT)
         pieces: list[str] = []
-        length = 0
         try:
             with self._tracker.track(turn.text), use_context(build_context(turn, key=item.id)):
-                async for piece in self._adapter.answer(turn):
-                    length += len(piece)
-                    if length > MAX_ANSWER_LENGTH:
-                        raise ValueError(TOO_LONG_TEXT)  # noqa: TRY301 - the tracker counts it as failed
-                    pieces.append(piece)
+                await self._collect(turn, pieces)
         except Exception:
             log.exception("message %s failed", item.id)
             return build_failed(item, turn, now=datetime.now(UTC))
         return build_completed(item, turn, "".join(pieces), now=datetime.now(UTC))
+
+    async def _collect(self, turn: Turn, pieces: list[str]) -> None:
+        length = 0
+        answer = self._adapter.answer(turn)
+        try:
+            async for piece in answer:
+                length += len(piece)
+                if length > MAX_ANSWER_LENGTH:
+                    raise ValueError(TOO_LONG_TEXT)
+                pieces.append(piece)
+        finally:
+            # A generator that is interrupted between two pieces cleans up now, not when it is collected.
+            if isinstance(answer, AsyncGenerator):
+                await answer.aclose()
