@@ -61,7 +61,8 @@ class ConnectedAgent:
         """Wait until the workspace has a status, and return it."""
 
         async def has_status() -> dict[str, Any] | None:
-            found = [one for one in (await self._plane.http.get("/workspaces")).json() if one["name"] == self.name]
+            answer = await self._plane.http.get("/workspaces")
+            found = [one for one in answer.json() if one["name"] == self.name] if answer.is_success else []
             return found[0] if found and found[0]["status"] == status else None
 
         try:
