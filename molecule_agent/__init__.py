@@ -5,11 +5,16 @@ settings         the configuration; the only reader of the environment
 adapter          the API for authors: BaseAdapter, Turn, RuntimeCapabilities
 echo             the default adapter
 card             the agent card, in the form of A2A 1.0 and 0.3
-backoff          the delay between two attempts to register          pure
+backoff          the delay between two attempts to reach the plane     pure
 task_tracker     the running tasks and the error rate
 heartbeat        the body of a heartbeat
 credentials      the token and the inbound secret, stored in files
-plane_client     the REST client of the plane: register, heartbeat
+plane_client     the REST client of the plane
+turn_context     the message that the running code answers
+tools/           what an agent may ask of the plane, for adapters and models
+mcp              the tools as an MCP server over stdio
+inbox/           fetches messages and runs each of them once
+polling          starts the inbox if the delivery mode is poll
 lifecycle        the loops that register and send heartbeats
 delivery_journal remembers messages in a file, over a restart
 message_index    the messages that the adapter has already received

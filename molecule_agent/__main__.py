@@ -8,22 +8,30 @@ import uvloop
 
 from molecule_agent.adapter import AdapterError
 from molecule_agent.app import ListenError, run
+from molecule_agent.inbox.journal import JournalError
 from molecule_agent.settings import Settings, SettingsError
 
 
 def main() -> int:
     """Run the agent until it stops; return the exit status."""
-    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    for library in ("uvicorn", "httpx", "httpcore"):
-        logging.getLogger(library).setLevel(logging.WARNING)
     try:
-        settings = Settings.from_environment()
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(settings))
-    except (SettingsError, AdapterError, ListenError) as error:
+        run_agent_process(Settings.from_environment())
+    except (SettingsError, AdapterError, ListenError, JournalError) as error:
         sys.stderr.write(f"molecule_agent: {error}\n")
         return 1
     return 0
+
+
+def run_agent_process(settings: Settings) -> None:
+    """Run an agent as this process until it stops, with its log on stdout.
+
+    Raises AdapterError, ListenError and JournalError.
+    """
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for library in ("uvicorn", "httpx", "httpcore"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(settings))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from molecule_agent.tools.workspace_tools import WorkspaceTools
 
 
 class Tool(Protocol):
@@ -41,6 +44,15 @@ class Workspace:
     """The variables of the process, secrets included; adapters read their options here."""
     model_tools: Sequence[Tool] = ()
     """The tools that an adapter offers to its model."""
+    connected_tools: "WorkspaceTools | None" = None
+    """The tools; None for an adapter that is used without a plane."""
+
+    @property
+    def tools(self) -> "WorkspaceTools":
+        """What the agent may ask of the plane while it works: list peers, delegate, send files to people, and more."""
+        if self.connected_tools is None:
+            raise RuntimeError("the tools need a plane")
+        return self.connected_tools
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from google.protobuf.json_format import MessageToDict
 
 from molecule_agent.adapter import BaseAdapter, InputRequired, Turn, TurnError, TurnRejected
 from molecule_agent.task_tracker import TaskTracker
+from molecule_agent.turn_context import build_context, use_context
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class Executor(AgentExecutor):
         else:
             await task.start_work()
         try:
-            with self._tracker.track(turn.text):
+            with self._tracker.track(turn.text), use_context(build_context(turn)):
                 await self._send_answer(turn, task)
         except TurnError as error:
             await _end_task(task, error)

@@ -1,8 +1,8 @@
-"""The REST client of the plane: register and heartbeat."""
+"""The REST client of the plane."""
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,10 @@ REQUEST_TIMEOUT_SECONDS = 10.0
 
 MAX_REASON_LENGTH = 300
 """Characters of a refusal that are logged."""
+
+
+UploadedFile = tuple[str, bytes, str]
+"""A file of a form: its name, content and MIME type."""
 
 
 class PlaneError(Exception):
@@ -66,11 +70,14 @@ class PlaneClient:
         await self._http.aclose()
 
     async def register(self, *, workspace_id: str, card: Mapping[str, Any], url: str, delivery_mode: str | None) -> str:
-        """Register the agent and store the credentials in the answer; return the delivery mode in force."""
+        """Register the agent and store the credentials in the answer; return the delivery mode in force.
+
+        An agent without an address has an empty `url`.
+        """
         body: dict[str, Any] = {"id": workspace_id, "agent_card": card}
         if delivery_mode is not None:
             body["delivery_mode"] = delivery_mode
-        if delivery_mode != "poll":
+        if url and delivery_mode != "poll":
             body["url"] = url
         answer = await self._post("/registry/register", body)
         self._credentials.save_token(_get_text(answer, "auth_token"))
@@ -81,28 +88,45 @@ class PlaneClient:
         """Send a heartbeat."""
         await self._post("/registry/heartbeat", body)
 
-    async def _post(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Raises PlaneError. After a 401 the token file is read again, because the plane may have replaced it."""
-        answer = await self._send(path, body)
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        body: object = None,
+        files: Sequence[tuple[str, UploadedFile]] = (),
+        timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
+    ) -> Any:  # noqa: ANN401 - any JSON that the plane sends
+        """Send one request, with a JSON `body` or a form with `files`, and return the JSON of its answer.
+
+        Raises PlaneError. After a 401 the token file is read again, because the plane may have replaced it.
+        """
+        request: dict[str, Any] = {"params": query, "files": files} if files else {"params": query, "json": body}
+        answer = await self._send(method, path, request, timeout_seconds)
         if answer.status_code == HTTPStatus.UNAUTHORIZED and self._credentials.reread_token():
-            answer = await self._send(path, body)
+            answer = await self._send(method, path, request, timeout_seconds)
         if answer.status_code == HTTPStatus.GONE:
             raise WorkspaceRemoved(_describe_refusal(answer), status=answer.status_code)
         if not answer.is_success:
             raise PlaneRefused(_describe_refusal(answer), status=answer.status_code)
-        content = _parse_json(answer)
+        return _parse_json(answer)
+
+    async def _post(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Raises PlaneError."""
+        content = await self.call("POST", path, body=body)
         if not isinstance(content, dict):
-            raise PlaneRefused(f"{answer.status_code}, but not with a JSON object")
+            raise PlaneRefused("200, but not with a JSON object")
         return content
 
-    async def _send(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
+    async def _send(self, method: str, path: str, request: dict[str, Any], timeout_seconds: float) -> httpx.Response:
         token = self._credentials.token
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
-                return await self._http.post(path, json=body, headers=headers)
+            async with asyncio.timeout(timeout_seconds):
+                return await self._http.request(method, path, **request, headers=headers, timeout=timeout_seconds)
         except TimeoutError:
-            raise PlaneUnreachable(f"no answer within {REQUEST_TIMEOUT_SECONDS:g} s") from None
+            raise PlaneUnreachable(f"no answer within {timeout_seconds:g} s") from None
         except httpx.HTTPError as error:
             raise PlaneUnreachable(f"{type(error).__name__}: {error}") from error
 

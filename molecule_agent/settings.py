@@ -11,6 +11,12 @@ from uuid import UUID
 
 MAX_PORT = 65_535
 
+MIN_LEASE_SECONDS = 5
+"""A shorter lease would end whenever the plane is slow."""
+
+MAX_LEASE_SECONDS = 3600
+"""The longest lease that the plane grants."""
+
 MAX_INTERVAL = timedelta(days=1)
 """The limit for durations in the environment."""
 
@@ -52,6 +58,17 @@ class Settings:
     """The time between two heartbeats."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """All variables of the process; adapters read their options from them."""
+    lease: timedelta = timedelta(seconds=60)
+    """How long a fetched message stays with this agent without a sign of it."""
+    lineage_token: str | None = None
+    """The delegation on which the MCP server works; None for none."""
+    may_listen: bool = True
+    """Whether the agent opens a port unless it polls. Not a variable: `molecule connect` decides it."""
+
+    @property
+    def listens(self) -> bool:
+        """Whether the agent opens a port, at which the plane reaches it."""
+        return self.may_listen and self.delivery_mode != "poll"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
@@ -111,6 +128,12 @@ def _parse_seconds(text: str) -> timedelta:
     return span
 
 
+def _parse_lease(text: str) -> timedelta:
+    if not (text.isascii() and text.isdigit()) or not MIN_LEASE_SECONDS <= int(text) <= MAX_LEASE_SECONDS:
+        raise ValueError(f"a whole number of seconds from {MIN_LEASE_SECONDS} to {MAX_LEASE_SECONDS}")
+    return timedelta(seconds=int(text))
+
+
 REQUIRED = ("WORKSPACE_ID", "PLATFORM_URL")
 
 VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
@@ -125,5 +148,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "DELIVERY_MODE": ("delivery_mode", _parse_delivery_mode),
     "AGENT_NAME": ("agent_name", str),
     "HEARTBEAT_SECONDS": ("heartbeat", _parse_seconds),
+    "INBOX_LEASE_SECONDS": ("lease", _parse_lease),
+    "LINEAGE_TOKEN": ("lineage_token", str),
 }
 """Each variable with its field and its parser; the text of a parser's ValueError names the accepted values."""

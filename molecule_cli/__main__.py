@@ -9,6 +9,7 @@ import typer
 
 from molecule_cli import (
     audit,
+    connect,
     delegations,
     events,
     files,
@@ -47,6 +48,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(queue.app, name="queue")
 app.add_typer(delegations.app, name="delegations")
 app.add_typer(schedules.app, name="schedules")
+app.command()(connect.connect)
 app.command()(events.events)
 lifecycle.register(app)
 app.command()(search.search)

@@ -27,11 +27,12 @@ async def empty_plane(database_url: str) -> AsyncIterator[Plane]:
 @pytest.fixture
 def agent_of() -> Callable[[str], psutil.Process]:
     """A function that finds the process of a workspace's agent."""
+    return find_agent
 
-    def find(workspace_id: str) -> psutil.Process:
-        return next(process for process in psutil.process_iter() if _is_agent(process, workspace_id))
 
-    return find
+def find_agent(workspace_id: str) -> psutil.Process:
+    """Return the process of a workspace's agent."""
+    return next(process for process in psutil.process_iter() if _is_agent(process, workspace_id))
 
 
 def _is_agent(process: psutil.Process, workspace_id: str) -> bool:
