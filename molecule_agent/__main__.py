@@ -4,8 +4,6 @@ import asyncio
 import logging
 import sys
 
-import uvloop
-
 from molecule_agent.adapter import AdapterError
 from molecule_agent.app import ListenError, run
 from molecule_agent.inbox.journal import JournalError
@@ -30,8 +28,7 @@ def run_agent_process(settings: Settings) -> None:
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for library in ("uvicorn", "httpx", "httpcore"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(settings))
+    asyncio.run(run(settings))
 
 
 if __name__ == "__main__":
