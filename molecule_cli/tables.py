@@ -40,7 +40,7 @@ Row = Sequence[str | Cell]
 def print_table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     """Print a table to standard output. No cell is shortened; where there is no terminal, none is wrapped either."""
     console = Console()
-    table = _build_table(columns, rows)
+    table = build_table(columns, rows)
     widest = Measurement.get(console, console.options.update(width=MAX_WIDTH, max_width=MAX_WIDTH), table)
     if console.is_terminal:
         console.width = max(widest.minimum, console.width)
@@ -53,7 +53,8 @@ def print_table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
         typer.echo(line.rstrip())
 
 
-def _build_table(columns: Sequence[Column], rows: Iterable[Row]) -> Table:
+def build_table(columns: Sequence[Column], rows: Iterable[Row]) -> Table:
+    """Return the table of rich in which no cell is shortened and no text controls the terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
     for number, column in enumerate(columns):

@@ -17,7 +17,9 @@ def run_command(*arguments: str, url: str) -> CompletedProcess[str]:
 def molecule(*arguments: str, **environment: str) -> CompletedProcess[str]:
     """Run a command with these variables and no others; a `CliError` becomes what `main` makes of it."""
     others: dict[str, str | None] = dict.fromkeys(os.environ)
-    result = CliRunner().invoke(app, list(arguments), env={**others, "COLUMNS": "200", **environment})
+    result = CliRunner().invoke(
+        app, list(arguments), env={**others, "COLUMNS": "200", "MOLECULE_CONFIG": "/nowhere", **environment}
+    )
     code, error = result.exit_code, result.stderr
     if isinstance(result.exception, CliError):
         code, error = result.exception.exit_code, f"{error}molecule: {result.exception}\n"

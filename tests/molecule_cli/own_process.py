@@ -13,7 +13,7 @@ def molecule(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     return subprocess.run(
         [sys.executable, "-m", "molecule_cli", *arguments],
         cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **environment},
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", "MOLECULE_CONFIG": "/nowhere", **environment},
         capture_output=True,
         text=True,
         check=False,

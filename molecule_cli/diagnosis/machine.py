@@ -1,0 +1,68 @@
+"""Checks the machine of a plane: its home, disk, port and engine of containers."""
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from molecule_cli.diagnosis import judgement
+from molecule_cli.diagnosis.model import Finding, fault, ok, skipped, warning
+
+ENGINE_TIMEOUT_SECONDS = 5
+
+
+def check_home(home: Path, *, port: int) -> Iterator[Finding]:
+    """Yield whether a plane runs in this home, can write there, and, if none runs, can take the port."""
+    from deploy import lock
+
+    if not home.exists():
+        yield ok("home", f"{home} does not exist yet; molecule up makes it")
+        yield _check_port(port)
+        return
+    if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
+        step = f"give your user access: chown -R $USER {home}; or name another home with MOLECULE_HOME"
+        yield fault("home", f"{home} cannot be written by this user", step)
+        return
+    yield judgement.judge_disk(shutil.disk_usage(home).free, home)
+    try:
+        pid = lock.find_holder(home / lock.FILE_NAME)
+    except OSError as error:
+        yield fault("home", f"its lock cannot be read: {error.strerror}", f"give your user access to {home}")
+        return
+    if pid is not None:
+        yield ok("home", f"the plane in {home} runs (pid {pid})")
+    else:
+        yield warning("home", f"no plane runs in {home}", "molecule up -d starts it")
+        yield _check_port(port)
+
+
+def check_engine(*, backend: str) -> Finding:
+    """Say whether the engine of containers answers; only for a plane that runs workspaces in containers."""
+    if backend != "docker":
+        return skipped("engine", f"not needed: BACKEND is {backend}")
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env(timeout=ENGINE_TIMEOUT_SECONDS)
+        try:
+            version = client.version()["Version"]
+        finally:
+            client.close()
+    except (DockerException, OSError) as error:
+        step = "start it (systemctl start docker), or check DOCKER_HOST and that your user may use it"
+        return fault("engine", f"the Docker Engine does not answer: {' '.join(str(error).split())[:200]}", step)
+    return ok("engine", f"Docker Engine {version} answers")
+
+
+def _check_port(port: int) -> Finding:
+    """Say whether a gateway could listen on a port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            step = f"end the program that uses it (ss -ltnp shows it), or choose another port: PORT={port + 1}"
+            return fault("port", f"port {port} cannot be used: {error.strerror}", step)
+    return ok("port", f"port {port} is free")
