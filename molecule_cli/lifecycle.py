@@ -124,7 +124,7 @@ def resume(
         chosen = selection.choose(plane, targets, every=every, applies=_is_paused, topmost=True)
         _send_each(plane, chosen, "POST", "/resume", describe=describe, output=output)
         if wait:
-            _wait_online(plane, chosen, timeout)
+            _wait_online(plane, _find_starting(plane, chosen), timeout)
 
 
 def hibernate(
@@ -242,6 +242,18 @@ def _send_each(
 def _wait_online(plane: "PlaneClient", chosen: Mapping[str, str], timeout: int) -> None:
     for workspace in waiting.wait_for_statuses(plane, chosen, RUNNING_STATUSES, timeout_seconds=timeout):
         terminal.print_note(f"{chosen[workspace['id']]} is {workspace['status']}")
+
+
+def _find_starting(plane: "PlaneClient", roots: Mapping[str, str]) -> dict[str, str]:
+    """Return the workspaces that start, or have started, at and below some others."""
+    everything = workspaces.list_visible(plane)
+    paths = workspace_paths.build_paths(everything)
+    return {
+        one["id"]: paths[one["id"]]
+        for root_id in roots
+        for one in workspace_paths.select_below(everything, root_id)
+        if one["status"] == "provisioning" or one["status"] in RUNNING_STATUSES
+    }
 
 
 def _explain(refusal: PlaneRefusal) -> str:

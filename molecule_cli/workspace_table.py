@@ -12,7 +12,7 @@ COLUMNS = (
     Column("SINCE"),
     Column("RESTARTS"),
     Column("CAUSE", flexible=True),
-    Column("ID"),
+    Column("ID", optional=True),
 )
 
 LIVE_COLUMNS = (

@@ -16,13 +16,15 @@ def check_home(home: Path, *, port: int) -> Iterator[Finding]:
     """Yield whether a plane runs in this home, can write there, and, if none runs, can take the port."""
     from deploy import lock
 
-    if not home.exists():
+    home = home.absolute()
+    existing = next(path for path in (home, *home.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
+        step = f"give your user access to {existing}, or name another home with MOLECULE_HOME"
+        yield fault("home", f"{home} cannot be written by this user", step)
+        return
+    if existing != home:
         yield ok("home", f"{home} does not exist yet; molecule up makes it")
         yield _check_port(port)
-        return
-    if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
-        step = f"give your user access: chown -R $USER {home}; or name another home with MOLECULE_HOME"
-        yield fault("home", f"{home} cannot be written by this user", step)
         return
     yield judgement.judge_disk(shutil.disk_usage(home).free, home)
     try:

@@ -14,7 +14,7 @@ def run_command(*arguments: str, url: str) -> CompletedProcess[str]:
     return molecule(*arguments, MOLECULE_URL=url)
 
 
-def molecule(*arguments: str, **environment: str) -> CompletedProcess[str]:
+def molecule(*arguments: str, stdin: str = "", **environment: str) -> CompletedProcess[str]:
     """Run a command with these variables and no others; a `CliError` becomes what `main` makes of it."""
     others: dict[str, str | None] = dict.fromkeys(os.environ)
     result = CliRunner().invoke(
