@@ -41,7 +41,7 @@ def start_plane() -> None:
         layout.logs.mkdir(exist_ok=True)
         with (layout.logs / LOG_NAME).open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "molecule_cli", "up"],
+                [sys.executable, "-P", "-m", "molecule_cli", "up"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -79,7 +79,7 @@ def restore(
 
 
 def _require_stopped_plane(*, must_exist: bool = True) -> Path:
-    """Return the home. Raises `CliError` if a plane runs in it, or if no plane ever did and one must have."""
+    """Return the home. Raises `CliError` if a plane runs in it, or if it is missing and must not be."""
     from deploy import lock
     from deploy.errors import StartError
     from deploy.layout import Layout
@@ -94,8 +94,8 @@ def _require_stopped_plane(*, must_exist: bool = True) -> Path:
     except OSError as error:
         message = f"{layout.home} cannot be read: {error.strerror}"
         raise CliError(message) from error
-    if must_exist and not layout.lock.exists():
-        message = f"no plane ever ran in {layout.home}: MOLECULE_HOME names another home"
+    if must_exist and not layout.home.is_dir():
+        message = f"there is no home {layout.home}: MOLECULE_HOME names another one"
         raise CliError(message)
     return layout.home
 

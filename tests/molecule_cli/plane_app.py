@@ -206,7 +206,9 @@ class OtherServer(FakePlane):
 def serve(plane: FakePlane, port: int = 0) -> Iterator[str]:
     """Serve the plane on a port of this machine, a free one unless it is given; yields its URL."""
     listener = socket.create_server(("127.0.0.1", port))
-    config = uvicorn.Config(plane.app(), log_level="error", lifespan="off", date_header=not plane.sends_own_date)
+    config = uvicorn.Config(
+        plane.app(), log_level="error", lifespan="off", date_header=not getattr(plane, "sends_own_date", False)
+    )
     server = uvicorn.Server(config)
     thread = Thread(target=server.run, args=([listener],))
     thread.start()
