@@ -74,7 +74,7 @@ def restore(
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     _run_tar("--extract", "--gzip", "--preserve-permissions", f"--file={archive}", f"--directory={home}")
     terminal.print_line(f"restored to {home}")
-    source = f". {shlex.quote(str(keys or Path('molecule-keys.sh')))} && "
+    source = f". {shlex.quote(str((keys or Path('molecule-keys.sh')).absolute()))} && "
     terminal.print_note(f"{source}molecule up", to_stderr=True)
 
 
