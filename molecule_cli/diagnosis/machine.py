@@ -6,10 +6,16 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
+
+from molecule_cli.answer_json import parse_json
 from molecule_cli.diagnosis import judgement
 from molecule_cli.diagnosis.model import Finding, fault, ok, skipped, warning
+from services.chassis.settings import read_environment
 
-ENGINE_TIMEOUT_SECONDS = 5
+DEFAULT_ENGINE = "unix:///var/run/docker.sock"
+
+ENGINE_TIMEOUT_SECONDS = 5.0
 
 
 def check_home(home: Path, *, port: int) -> Iterator[Finding]:
@@ -43,18 +49,19 @@ def check_engine(*, backend: str) -> Finding:
     """Say whether the engine of containers answers; only for a plane that runs workspaces in containers."""
     if backend != "docker":
         return skipped("engine", f"not needed: BACKEND is {backend}")
-    import docker
-    from docker.errors import DockerException
-
+    address = read_environment().get("DOCKER_HOST") or DEFAULT_ENGINE
+    socket_path = address.removeprefix("unix://") if address.startswith("unix://") else None
+    step = "start it (systemctl start docker), or check DOCKER_HOST and that your user may use it"
+    if socket_path and not Path(socket_path).exists():
+        return fault("engine", f"the Docker Engine at {address} does not answer: there is no such socket", step)
+    base_url = "http://engine" if socket_path else address.replace("tcp://", "http://", 1)
     try:
-        client = docker.from_env(timeout=ENGINE_TIMEOUT_SECONDS)
-        try:
-            version = client.version()["Version"]
-        finally:
-            client.close()
-    except (DockerException, OSError) as error:
-        step = "start it (systemctl start docker), or check DOCKER_HOST and that your user may use it"
-        return fault("engine", f"the Docker Engine does not answer: {' '.join(str(error).split())[:200]}", step)
+        with httpx.Client(
+            transport=httpx.HTTPTransport(uds=socket_path), base_url=base_url, timeout=ENGINE_TIMEOUT_SECONDS
+        ) as client:
+            version = parse_json(client.get("/version").content)["Version"]
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+        return fault("engine", f"the Docker Engine at {address} does not answer: {error or type(error).__name__}", step)
     return ok("engine", f"Docker Engine {version} answers")
 
 

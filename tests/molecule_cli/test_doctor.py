@@ -221,6 +221,17 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path):
 
 
 @pytest.mark.covers("TTY-20")
+def test_an_engine_that_does_not_answer_is_named(tmp_path):
+    where = {"MOLECULE_HOME": str(tmp_path / "home"), "BACKEND": "docker"}
+
+    _, away = examine("http://127.0.0.1:1", DOCKER_HOST=f"unix://{tmp_path}/docker.sock", **where)
+
+    assert away["engine"]["verdict"] == "fault"
+    assert f"the Docker Engine at unix://{tmp_path}/docker.sock does not answer" in away["engine"]["text"]
+    assert "DOCKER_HOST" in away["engine"]["next_step"]
+
+
+@pytest.mark.covers("TTY-20")
 def test_certificates_near_their_end_are_named(plane, tmp_path):
     certs.create_certificates(tmp_path, hosts=[], validity=timedelta(days=10))
 
