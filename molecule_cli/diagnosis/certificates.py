@@ -37,7 +37,7 @@ def check_address(url: str) -> Iterator[Finding]:
     address = urlsplit(url)
     if address.scheme != "https" or address.hostname is None:
         return
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # the date of an untrusted certificate is looked at, and nothing is sent
     try:

@@ -21,9 +21,10 @@ def build_key(number: int) -> str:
 
 async def examine(plane: Plane) -> list[str]:
     """Return the names of the faults that `molecule doctor` finds."""
-    environment = {"MOLECULE_URL": plane.url, "MOLECULE_TOKEN": plane.admin["Authorization"].removeprefix("Bearer ")}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "molecule_cli", "doctor", "-o", "name"), env=environment, stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "molecule_cli", "doctor", "-o", "name"),
+        env={"MOLECULE_URL": plane.url},
+        stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await process.communicate()
     return output.decode().splitlines()

@@ -43,7 +43,7 @@ TEMPLATES = {
     "problems": [{"dir": HOSTILE, "problem": HOSTILE}],
 }
 ORG_TEMPLATE = {"dir": HOSTILE, "name": HOSTILE, "workspaces": 1, "required_env": [HOSTILE], "description": HOSTILE}
-IMPORTED = {"org": HOSTILE, "count": 1, "workspaces": [{"name": HOSTILE}], "dry_run": False}
+IMPORTED = {"org": HOSTILE, "count": 1, "workspaces": [{"name": HOSTILE, "tier": HOSTILE}], "dry_run": False}
 
 MESSAGE_ID = "0d1c1c0e-0000-4000-8000-00000000000d"
 QUEUED = {
@@ -112,7 +112,6 @@ COMMANDS = [
     ["doctor", "-o", "name"],
     ["org", "diff", "demo"],
     ["delegate", LEAD, LEAD, "x"],
-    ["chat", LEAD, "--context-id", "c"],
     ["search", "x"],
     ["audit", "list"],
     ["events"],
