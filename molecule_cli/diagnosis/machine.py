@@ -56,8 +56,9 @@ def check_engine(*, backend: str) -> Finding:
         return fault("engine", f"the Docker Engine at {address} does not answer: there is no such socket", step)
     base_url = "http://engine" if socket_path else address.replace("tcp://", "http://", 1)
     try:
+        transport = httpx.HTTPTransport(uds=socket_path, trust_env=False)
         with httpx.Client(
-            transport=httpx.HTTPTransport(uds=socket_path), base_url=base_url, timeout=ENGINE_TIMEOUT_SECONDS
+            transport=transport, base_url=base_url, timeout=ENGINE_TIMEOUT_SECONDS, trust_env=False
         ) as client:
             version = parse_json(client.get("/version").content)["Version"]
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
