@@ -12,6 +12,9 @@ HELLO = '{"method":"message/send","params":{"message":{"role":"user","parts":[{"
 
 FIRST_WORKSPACE = '{"name":"lead","runtime":"external","delivery_mode":"poll"}'
 
+READY_TEXT = "Molecule is ready"
+"""The text with which the welcome begins; `molecule up --detach` waits for it."""
+
 
 def build_welcome_lines(
     settings: UpSettings, *, team: dict[str, str], seconds: float, token_in_file: bool
@@ -39,7 +42,7 @@ def build_welcome_lines(
         commands = (f"{curl} -d '{FIRST_WORKSPACE}'", f"{molecule} status", f"{molecule} --help")
     return (
         "",
-        f"Molecule is ready after {seconds:.1f} s.",
+        f"{READY_TEXT} after {seconds:.1f} s.",
         "",
         f"  API   {settings.url}",
         f"  Docs  {settings.url}/docs",

@@ -1,72 +1,138 @@
 """The `molecule` command. Each command imports its dependencies when it runs, which keeps `--help` fast."""
 
 import sys
-from datetime import timedelta
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from molecule_cli import (
     audit,
+    backup,
+    chat,
+    config,
     connect,
+    delegate,
     delegations,
+    doctor,
     events,
     files,
     lifecycle,
     logs,
+    machine,
+    open_page,
     org,
     org_tokens,
     plugins,
     queue,
+    release,
     schedules,
     search,
     secrets,
     send,
+    settings,
     status,
     terminal,
     tokens,
     vault,
+    watch,
+    ws,
 )
+from molecule_cli.command_app import CommandApp
 from molecule_cli.errors import CliError
+from molecule_cli.output import Output, OutputFormat
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+PLANE = "The plane on this machine"
+LOOK = "See what happens"
+TALK = "Talk to agents"
+TEAM = "Workspaces and organisations"
+ACCESS = "Access"
+CLIENT = "This command"
+
+app = CommandApp(
+    add_completion=True,
     help=(
         "Molecule: a control plane for teams of AI agents.\n\n"
         "Start a plane with [bold]molecule up[/], look at it with [bold]molecule status[/], "
         'talk to an agent with [bold]molecule send lead "hello"[/].\n\n'
-        "The plane is found at MOLECULE_URL, on this machine at PORT, or where the plane of MOLECULE_HOME runs. "
-        "A plane that asks for a token gets MOLECULE_TOKEN, or ADMIN_TOKEN."
+        "The plane is found at MOLECULE_URL, on this machine at PORT, where the plane of MOLECULE_HOME runs, or by the "
+        "current context of [bold]molecule config[/]. A plane that asks for a token gets MOLECULE_TOKEN, "
+        "or ADMIN_TOKEN.\n\n"
+        "If something does not work, [bold]molecule doctor[/] says what, why, and what to do."
     ),
 )
 
-app.add_typer(audit.app, name="audit")
-app.add_typer(queue.app, name="queue")
-app.add_typer(delegations.app, name="delegations")
-app.add_typer(schedules.app, name="schedules")
-app.command()(connect.connect)
-app.command()(events.events)
-lifecycle.register(app)
-app.command()(search.search)
-app.command()(send.send)
-app.command()(status.status)
-app.command()(logs.logs)
-app.add_typer(org.app, name="org")
-app.add_typer(files.app, name="files")
-app.add_typer(plugins.app, name="plugins")
-app.add_typer(secrets.app, name="secrets")
-app.add_typer(tokens.app, name="tokens")
-app.add_typer(org_tokens.app, name="org-tokens")
-app.add_typer(vault.app, name="vault")
 
-STOP_TIMEOUT_SECONDS = 120.0
-"""Long enough for the grace periods of all processes, one after the other."""
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the value of the option
+    if wanted:
+        terminal.print_line(f"molecule {release.read_version()}")
+        raise typer.Exit
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")]
+
+@app.callback()
+def main_options(
+    *,
+    context: Annotated[
+        str, typer.Option("--context", metavar="NAME", help="Use this context of molecule config.")
+    ] = "",
+    version: Annotated[  # noqa: ARG001 - its callback does the work
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Choose the plane for the command that follows."""
+    settings.choose_context(context)
+
+
+def templates(*, output: Output = OutputFormat.TABLE) -> None:
+    """Show the templates that workspaces can be made from, and the problems of the others."""
+    org.show_templates(output=output)
+
+
+app.command(rich_help_panel=PLANE, examples=("molecule up", "molecule up -d", "PORT=9000 molecule up"))(machine.up)
+app.command(rich_help_panel=PLANE)(machine.down)
+app.command(rich_help_panel=PLANE, examples=("molecule doctor", "molecule doctor --certs /etc/molecule/tls"))(
+    doctor.doctor
+)
+app.command(name="open", rich_help_panel=PLANE)(open_page.open_)
+app.command(rich_help_panel=PLANE, examples=("molecule down", "molecule backup /backups/home.tar.gz"))(backup.backup)
+app.command(rich_help_panel=PLANE, examples=("molecule restore /backups/home.tar.gz",))(backup.restore)
+app.command(rich_help_panel=PLANE)(machine.migrate)
+app.command(rich_help_panel=PLANE, examples=("molecule certs /etc/molecule/tls --host plane.example",))(machine.certs)
+
+app.command(rich_help_panel=LOOK)(status.status)
+app.command(rich_help_panel=LOOK, examples=watch.EXAMPLES)(watch.watch)
+app.command(
+    rich_help_panel=LOOK,
+    examples=("molecule events lead -f", "molecule events -f --type 'WORKSPACE_*' --type TASK_UPDATED"),
+)(events.events)
+app.command(rich_help_panel=LOOK, examples=logs.EXAMPLES)(logs.logs)
+app.command(rich_help_panel=LOOK, examples=("molecule search --skill translate",))(search.search)
+
+app.command(
+    rich_help_panel=TALK,
+    examples=('molecule send lead "hello"', "molecule send lead < question.txt", "git diff | molecule send reviewer -"),
+)(send.send)
+app.command(rich_help_panel=TALK, examples=("molecule chat lead",))(chat.chat)
+app.command(rich_help_panel=TALK, examples=delegate.EXAMPLES)(delegate.delegate)
+app.add_typer(delegations.app, name="delegations", rich_help_panel=TALK)
+app.add_typer(queue.app, name="queue", rich_help_panel=TALK)
+
+app.add_typer(ws.app, name="ws", rich_help_panel=TEAM)
+app.add_typer(org.app, name="org", rich_help_panel=TEAM)
+app.command(rich_help_panel=TEAM)(templates)
+app.add_typer(schedules.app, name="schedules", rich_help_panel=TEAM)
+app.add_typer(files.app, name="files", rich_help_panel=TEAM)
+app.add_typer(plugins.app, name="plugins", rich_help_panel=TEAM)
+
+app.add_typer(secrets.app, name="secrets", rich_help_panel=ACCESS)
+app.add_typer(tokens.app, name="tokens", rich_help_panel=ACCESS)
+app.add_typer(org_tokens.app, name="org-tokens", rich_help_panel=ACCESS)
+app.add_typer(vault.app, name="vault", rich_help_panel=ACCESS)
+app.add_typer(audit.app, name="audit", rich_help_panel=ACCESS)
+
+app.add_typer(config.app, name="config", rich_help_panel=CLIENT)
+app.command(rich_help_panel=CLIENT, examples=connect.EXAMPLES)(connect.connect)
+
+lifecycle.register(app, hidden=True)
 
 
 def main() -> None:
@@ -85,100 +151,6 @@ def main() -> None:
         sys.exit(1)
 
 
-@app.command()
-def up() -> None:
-    """
-    Start the whole plane on this machine and stay until Ctrl-C.
-
-    Variables: PORT, BACKEND=process|none, DEMO=0, MOLECULE_HOME, DATABASE_URL, ADMIN_TOKEN.
-    """
-    from deploy import up as deployment
-
-    raise typer.Exit(deployment.main())
-
-
-@app.command()
-def down() -> None:
-    """Stop the plane that runs in MOLECULE_HOME, and wait until it is gone."""
-    from deploy import lock
-    from deploy.errors import StartError
-    from deploy.layout import Layout
-
-    try:
-        layout = Layout.for_home(_load_deployment_settings().molecule_home)
-        if lock.find_holder(layout.lock) is None:
-            message = f"no plane runs in {layout.home}: MOLECULE_HOME names another home"
-            raise CliError(message)
-        if not lock.stop_holder(layout.lock, timeout=STOP_TIMEOUT_SECONDS):
-            pid = lock.find_holder(layout.lock)
-            seconds = f"{STOP_TIMEOUT_SECONDS:.0f} s"
-            message = f"the plane in {layout.home} (pid {pid}) did not stop in {seconds}: molecule down waits again"
-            raise CliError(message)
-    except StartError as error:
-        raise CliError(str(error)) from error
-    except OSError as error:
-        message = f"the plane in {layout.home} cannot be stopped: {error.strerror}; MOLECULE_HOME names another home"
-        raise CliError(message) from error
-    terminal.print_line("stopped")
-
-
-@app.command()
-def templates(*, as_json: AsJson = False) -> None:
-    """Show the templates that workspaces can be made from, and the problems of the others."""
-    org.show_templates(as_json=as_json)
-
-
-@app.command()
-def migrate() -> None:
-    """Make or update roles, schemas and tables in the PostgreSQL of DATABASE_URL."""
-    import asyncio
-
-    from deploy import migrations, roles
-    from deploy.errors import StartError
-
-    settings = _load_deployment_settings()
-    url, prefix = settings.database_url, settings.database_role_prefix
-    if url is None:
-        message = "DATABASE_URL is not set: name the PostgreSQL to migrate; molecule up migrates its own"
-        raise CliError(message)
-    try:
-        asyncio.run(roles.apply_roles(url.get_secret_value(), prefix=prefix))
-        asyncio.run(migrations.migrate_all(url.get_secret_value(), prefix=prefix))
-    except StartError as error:
-        raise CliError(str(error)) from error
-    terminal.print_line("up to date")
-
-
-@app.command()
-def certs(
-    directory: Annotated[Path, typer.Argument(help="Directory for the files; a ca.pem in it is used again.")],
-    *,
-    host: Annotated[
-        list[str] | None, typer.Option(help="A name or address at which services are called; repeatable.")
-    ] = None,
-    days: Annotated[int, typer.Option(min=1, max=3650, help="How long the services' certificates last.")] = 397,
-) -> None:
-    """Make an authority and a certificate for each service, for mutual TLS between machines."""
-    from deploy import certs as certificates
-    from deploy.errors import StartError
-
-    try:
-        report = certificates.create_certificates(directory, hosts=host or [], validity=timedelta(days=days))
-    except OSError as error:
-        message = f"certificates cannot be written to {directory}: {error.strerror}; name another directory"
-        raise CliError(message) from error
-    except StartError as error:
-        raise CliError(str(error)) from error
-    action = "renewed under the authority" if report.is_renewal else "written with a new authority"
-    terminal.print_line(f"{action} in {directory}, valid until {report.valid_until:%Y-%m-%d}")
-    terminal.print_line(f"hosts besides localhost and the names of the services: {', '.join(report.hosts) or 'none'}")
-    if report.kept_hosts:
-        terminal.print_line(
-            f"kept from before: {', '.join(report.kept_hosts)}; to drop them, remove the service certificates"
-        )
-    terminal.print_line("restart the services with the new files; keep ca-key.pem off the machines of the plane")
-
-
 def _require_text(arguments: list[str]) -> None:
     """Raise `CliError` for an argument that the locale cannot decode; Python replaces its bytes by surrogates."""
     for number, argument in enumerate(arguments):
@@ -187,16 +159,6 @@ def _require_text(arguments: list[str]) -> None:
         except UnicodeEncodeError:
             message = f"argument {number} is not valid text in this locale ({sys.getfilesystemencoding()}): use UTF-8"
             raise CliError(message) from None
-
-
-def _load_deployment_settings() -> Any:  # noqa: ANN401 - naming the type would import it for --help
-    from deploy import settings
-    from deploy.errors import StartError
-
-    try:
-        return settings.load_up_settings()
-    except StartError as error:
-        raise CliError(str(error)) from error
 
 
 if __name__ == "__main__":

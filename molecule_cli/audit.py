@@ -1,13 +1,14 @@
 """`molecule audit`: lists audit records and verifies their hash chain."""
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from molecule_cli import terminal, workspaces
+from molecule_cli.command_app import CommandApp
 from molecule_cli.errors import CliError
+from molecule_cli.output import Output, OutputFormat, print_for_scripts
 
 if TYPE_CHECKING:
     from molecule_cli.plane_client import PlaneClient
@@ -23,7 +24,7 @@ FAULTS = {
 }
 """What is wrong at a place, by the code of the plane."""
 
-app = typer.Typer(no_args_is_help=True, help="The audit log: what was done to workspaces, tokens and secrets.")
+app = CommandApp(help="The audit log: what was done to workspaces, tokens and secrets.")
 
 
 @app.command(name="list")
@@ -31,7 +32,7 @@ def list_(
     workspace: Annotated[str | None, typer.Argument(help="Name or id of a workspace; all if left out.")] = None,
     *,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many records, the newest first.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
+    output: Output = OutputFormat.TABLE,
 ) -> None:
     """Show the newest records."""
     from molecule_cli import plane_client, settings, tables
@@ -39,8 +40,7 @@ def list_(
     with plane_client.open_plane(settings.load_settings()) as plane:
         workspace_id = workspaces.find_workspace(plane, workspace) if workspace else None
         records = plane.request("GET", "/audit", query={"limit": limit, "workspace_id": workspace_id})
-    if as_json:
-        typer.echo(json.dumps(records))
+    if print_for_scripts(output, records, [record["place"] for record in records]):
         return
     if not records:
         terminal.print_line("nothing was done yet")

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from http import HTTPStatus
@@ -33,6 +33,12 @@ RETRY_SECONDS = 2.0
 
 INHERITED_VARIABLES = ("AGENT_NAME", "HEARTBEAT_SECONDS", "INBOX_LEASE_SECONDS", "PARENT_ID")
 """Variables of agents that count here too; the others are options, or have another meaning for this command."""
+
+
+OWN_VARIABLES = frozenset({"MOLECULE_TOKEN", "ADMIN_TOKEN"})
+"""Variables that this command alone may know: with them an adapter could do more than its workspace may."""
+
+EXAMPLES = ("molecule connect counter --adapter my_agent --create", "molecule connect counter --mode push")
 
 
 class Mode(StrEnum):
@@ -69,9 +75,8 @@ def connect(
     Run an agent here and connect it to its workspace, until Ctrl-C.
 
     With poll, the default of external workspaces, nothing has to reach this machine. A fetched message is answered
-    once, also if this command is killed meanwhile and started again.
-
-    Examples: molecule connect counter --adapter my_agent --create, molecule connect counter --mode push
+    once, also if this command is killed meanwhile and started again. The adapter reads its options, such as the key of
+    a model, from the variables of this process.
     """
     from molecule_agent.__main__ import run_agent_process
     from molecule_agent.adapter import AdapterError
@@ -100,6 +105,7 @@ def connect(
             "PORT": str(port),
         },
         may_listen=(mode or connected.delivery_mode) == Mode.PUSH,
+        for_adapter={name: value for name, value in environment.items() if name not in OWN_VARIABLES},
     )
     sys.path.insert(0, str(Path.cwd()))
     try:
@@ -121,11 +127,11 @@ def _open_when_available(open_workspace: "Callable[[], ConnectedWorkspace]") -> 
         time.sleep(RETRY_SECONDS)
 
 
-def _build_settings(variables: dict[str, str], *, may_listen: bool) -> "Settings":
+def _build_settings(variables: dict[str, str], *, may_listen: bool, for_adapter: Mapping[str, str]) -> "Settings":
     from molecule_agent.settings import Settings, SettingsError
 
     try:
-        return replace(Settings.from_environment(variables), may_listen=may_listen)
+        return replace(Settings.from_environment(variables), may_listen=may_listen, environment=for_adapter)
     except SettingsError as error:
         raise CliError(str(error)) from error
 

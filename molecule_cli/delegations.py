@@ -1,6 +1,5 @@
 """`molecule delegations`: shows the tasks that a workspace has given to others, and cancels them."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,13 +8,16 @@ from urllib.parse import quote
 import typer
 
 from molecule_cli import terminal, workspaces
+from molecule_cli.command_app import CommandApp
 from molecule_cli.errors import CliError
 from molecule_cli.next_steps import add_next_step, explain_refusals
+from molecule_cli.output import Output, OutputFormat, print_for_scripts
+from molecule_cli.selection import Workspace
 
 if TYPE_CHECKING:
     from molecule_cli.plane_client import PlaneClient
 
-app = typer.Typer(no_args_is_help=True, help="Delegations: tasks that one workspace has given to another.")
+app = CommandApp(help="Delegations: tasks that one workspace has given to another.")
 
 HEADINGS = ("DELEGATION", "STATUS", "TO", "AT", "SUMMARY", "RESULT")
 FLEXIBLE = frozenset({"TO", "SUMMARY", "RESULT"})
@@ -25,22 +27,19 @@ COLOURS = {"completed": "green", "failed": "red", "cancelled": "yellow", "expire
 SHOWN_MEMBERS = ("status", "depth", "root_id", "parent_id", "created_at", "deadline", "ended_at", "budget_remaining")
 """Members of a delegation that are shown as they are, if they have a value."""
 
-Workspace = Annotated[str, typer.Argument(help="Name or id of the workspace.")]
 Delegation = Annotated[str, typer.Argument(metavar="ID", help="Id of the delegation, as the list shows it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")]
 
 
 @app.command(name="list")
-def list_(workspace: Workspace, *, as_json: AsJson = False) -> None:
+def list_(workspace: Workspace, *, output: Output = OutputFormat.TABLE) -> None:
     """Show the newest delegations of a workspace, each with what happened last; --json has every step."""
     from molecule_cli import plane_client, settings, tables
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         path = f"/workspaces/{workspaces.find_workspace(plane, workspace)}/delegations"
         rows = plane.request("GET", path)
-        names = {} if as_json or not rows else workspaces.read_names(plane)
-    if as_json:
-        typer.echo(json.dumps(rows))
+        names = {} if output is not OutputFormat.TABLE or not rows else workspaces.read_names(plane)
+    if print_for_scripts(output, rows, [row["delegation_id"] for row in _merge_rows(rows)]):
         return
     rows = _merge_rows(rows)
     if not rows:
@@ -64,15 +63,14 @@ def list_(workspace: Workspace, *, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def show(workspace: Workspace, delegation: Delegation, *, as_json: AsJson = False) -> None:
+def show(workspace: Workspace, delegation: Delegation, *, output: Output = OutputFormat.TABLE) -> None:
     """Show one delegation from a workspace or to it, with its lineage and its whole result."""
     from molecule_cli import plane_client, settings
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         found = _request(plane, "GET", workspace, delegation)
-        names = {} if as_json else workspaces.read_names(plane)
-    if as_json:
-        typer.echo(json.dumps(found))
+        names = {} if output is not OutputFormat.TABLE else workspaces.read_names(plane)
+    if print_for_scripts(output, found, [found["delegation_id"]]):
         return
     for line in _describe_delegation(found, names):
         terminal.print_line(line)

@@ -24,3 +24,11 @@ class TaskNotCompleted(CliError):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class ConditionNotMet(CliError):
+    """The command was carried out, but a workspace is not, or not yet, in the state that the user waits for."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

@@ -1,19 +1,23 @@
 """`molecule events`: prints past and live events, one on each line."""
 
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from molecule_cli import agent_message, terminal, workspaces
+from molecule_cli.output import Output, OutputFormat, print_for_scripts
 
 if TYPE_CHECKING:
     from molecule_cli.plane_client import PlaneClient
 
 RECONNECT_SECONDS = 1.0
 """Seconds between a lost connection and the next one."""
+
+HEARTBEAT = "WORKSPACE_HEARTBEAT"
+"""The type of event that is left out unless the user asks for it."""
 
 SHOWN_MEMBERS = ("status_reason", "error", "current_task", "summary", "message", "method", "decision", "status")
 """Members of a payload that a line may show; it shows the first one that has a value."""
@@ -27,21 +31,39 @@ def events(
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Also show new events, until Ctrl-C.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many past events.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print each event as JSON.")] = False,
+    types: Annotated[
+        list[str] | None,
+        typer.Option("--type", metavar="PATTERN", help="Only types like this, such as 'WORKSPACE_*'; repeatable."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", metavar="PATTERN", help="No types like this; repeatable.")
+    ] = None,
+    heartbeats: Annotated[
+        bool, typer.Option("--heartbeats", help="Also show heartbeats, which are many and are not stored.")
+    ] = False,
+    output: Output = OutputFormat.TABLE,
 ) -> None:
-    """Show what happened in the plane, or in a workspace."""
+    """
+    Show what happened in the plane, or in a workspace.
+
+    With [bold]-o json[/] each event is one line of JSON, with [bold]-o name[/] its type.
+    """
     from molecule_cli import plane_client, settings
+
+    excluded = (*(exclude or ()), *(() if heartbeats or types else (HEARTBEAT,)))
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         workspace_id = workspaces.find_workspace(plane, workspace) if workspace else ""
         names = {workspace_id: workspace} if workspace else workspaces.read_names(plane)
         past = list(reversed(plane.request("GET", f"/events/{workspace_id}".rstrip("/"), query={"limit": limit})))
         for event in past:
-            _print_event(event, names, as_json=as_json)
+            if is_shown(event["event_type"], types or ("*",), excluded):
+                _print_event(event, names, output)
         if follow:
             last = past[-1]["event_id"] if past else None
             for event in _follow_events(plane, workspace_id, last):
-                _print_event(event, names, as_json=as_json)
+                if is_shown(event["event_type"], types or ("*",), excluded):
+                    _print_event(event, names, output)
 
 
 def format_event(event: dict[str, Any], names: dict[str, str]) -> str:
@@ -56,11 +78,17 @@ def format_event(event: dict[str, Any], names: dict[str, str]) -> str:
     return f"{event['created_at'][:19].replace('T', ' ')}  {event['event_type']:<28}{name}  {detail}".rstrip()
 
 
-def _print_event(event: dict[str, Any], names: dict[str, str], *, as_json: bool) -> None:
+def is_shown(event_type: str, included: Iterable[str], excluded: Iterable[str]) -> bool:
+    """Whether an event is shown: it is like one of the included patterns of the shell, and like no excluded one."""
+    return any(fnmatchcase(event_type, pattern.upper()) for pattern in included) and not any(
+        fnmatchcase(event_type, pattern.upper()) for pattern in excluded
+    )
+
+
+def _print_event(event: dict[str, Any], names: dict[str, str], output: OutputFormat) -> None:
     is_empty = event["event_type"] == agent_message.EVENT_TYPE and not agent_message.read_message(event["payload"])
-    if is_empty and not as_json:
-        return
-    terminal.print_line(json.dumps(event) if as_json else format_event(event, names))
+    if not print_for_scripts(output, event, [event["event_type"]]) and not is_empty:
+        terminal.print_line(format_event(event, names))
 
 
 def _follow_events(plane: "PlaneClient", workspace_id: str, last: int | None) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """`molecule files`: lists, prints, writes and deletes the files of a workspace."""
 
-import json
 import sys
 from typing import Annotated
 from urllib.parse import quote
@@ -8,11 +7,13 @@ from urllib.parse import quote
 import typer
 
 from molecule_cli import terminal, workspaces
+from molecule_cli.command_app import CommandApp
 from molecule_cli.errors import CliError
+from molecule_cli.output import Output, OutputFormat, print_for_scripts
+from molecule_cli.selection import Workspace
 
-app = typer.Typer(no_args_is_help=True, help="Files of a workspace, whether its agent runs or not.")
+app = CommandApp(help="Files of a workspace, whether its agent runs or not.")
 
-Workspace = Annotated[str, typer.Argument(help="Name or id of the workspace.")]
 Path = Annotated[str, typer.Argument(help="The file, below the root.")]
 Root = Annotated[str, typer.Option(help="/configs, /workspace, /home or /plugins.")]
 
@@ -24,7 +25,7 @@ def ls(
     *,
     root: Root = "/configs",
     depth: Annotated[int, typer.Option(min=1, max=5, help="How many levels.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
+    output: Output = OutputFormat.TABLE,
 ) -> None:
     """Show files and directories."""
     from molecule_cli import plane_client, settings
@@ -32,8 +33,7 @@ def ls(
     query = {"root": root, "path": directory, "depth": depth}
     with plane_client.open_plane(settings.load_settings()) as plane:
         files = plane.request("GET", f"/workspaces/{workspaces.find_workspace(plane, workspace)}/files", query=query)
-    if as_json:
-        typer.echo(json.dumps(files))
+    if print_for_scripts(output, files, [file["path"] for file in files]):
         return
     for file in files:
         terminal.print_line(f"{file['path']}/" if file["dir"] else f"{file['path']}  {file['size']}")

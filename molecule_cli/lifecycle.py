@@ -1,115 +1,259 @@
-"""The commands `molecule pause`, `resume`, `hibernate`, `restart`, `cancel` and `remove` of a workspace."""
+"""The commands that pause, resume, hibernate, restart, cancel and delete workspaces."""
 
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molecule_cli import terminal, workspaces
-from molecule_cli.errors import PlaneRefusal
+from molecule_cli import selection, terminal, waiting, workspace_paths, workspaces
+from molecule_cli.command_app import CommandApp
+from molecule_cli.errors import CliError, PlaneRefusal
 from molecule_cli.next_steps import add_next_step, explain_refusals
+from molecule_cli.output import Output, OutputFormat, print_answer
+from molecule_cli.questions import Yes, require_consent
+from molecule_cli.selection import All, Workspace, Workspaces
+from molecule_cli.waiting import DEFAULT_TIMEOUT_SECONDS, RUNNING_STATUSES, Timeout, Wait
 
-Workspace = Annotated[str, typer.Argument(help="Name or id of the workspace.")]
+if TYPE_CHECKING:
+    from molecule_cli.plane_client import PlaneClient
+
+STARTED_ELSEWHERE = frozenset({"external"})
+"""Runtimes whose agents the plane neither starts nor stops."""
 
 NEXT_STEPS = (
     ("workspace not found or", "molecule status shows its status"),
-    ("parent workspace", "molecule resume with the name of the parent starts this one too"),
-    ("external workspaces cannot", "its agent is started elsewhere; molecule pause keeps messages from it"),
+    ("parent workspace", "molecule ws resume with the name of the parent starts this one too"),
+    ("external workspaces cannot", "its agent is started elsewhere; molecule ws pause keeps messages from it"),
     ("provisioner not available", "molecule status shows which service does not answer"),
-    ("workspace is ", "only a start can be cancelled; molecule pause stops a workspace that runs"),
+    ("workspace is ", "only a start can be cancelled; molecule ws pause stops a workspace that runs"),
     ("workspace removed", "it cannot be restored; create another one"),
     ("invalid template", "molecule templates lists those that can be used"),
     ("failed to stop workspace", "it runs as before; the log of the provisioner says why"),
 )
 """The advice for a refusal, by the beginning of its text."""
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module to `app`."""
-    for command in (pause, resume, hibernate, restart, cancel, remove):
-        app.command()(command)
+Answer = Mapping[str, Any]
 
 
-def pause(workspace: Workspace) -> None:
-    """
-    Stop a workspace and all workspaces below it, until [bold]molecule resume[/].
-
-    Until then no message and no new secret starts them.
-    """
-    answer = _send_command(workspace, "POST", "/pause")
-    suffix = "; their instances stop when a provisioner is connected" if answer.get("stops_later") else ""
-    terminal.print_line(
-        f"paused: {_count_workspaces(answer['paused_count'])}{suffix}; molecule resume {workspace} starts them again"
-    )
-
-
-def resume(workspace: Workspace) -> None:
-    """Start a paused workspace again, and those below it that are paused as well."""
-    answer = _send_command(workspace, "POST", "/resume")
-    terminal.print_line(
-        f"{answer['status']}: {_count_workspaces(answer['resumed_count'])}; molecule status shows when they are online"
-    )
-
-
-def hibernate(
-    workspace: Workspace,
-    *,
-    force: Annotated[bool, typer.Option("--force", help="Even while it works; that work is lost.")] = False,
-) -> None:
-    """Stop the agent of a workspace until the next message wakes it; waits until it is stopped."""
-    _send_command(workspace, "POST", "/hibernate", query={"force": _format_flag(force)})
-    terminal.print_line("hibernated; the next message wakes it")
+def register(app: CommandApp, *, hidden: bool = False) -> None:
+    """Add the commands of this module to `app`; hidden ones are names of earlier releases."""
+    for command, examples in (
+        (restart, ("molecule ws restart lead --wait", "molecule ws restart --all --yes")),
+        (pause, ("molecule ws pause lead", "molecule ws pause --all")),
+        (resume, ("molecule ws resume lead --wait",)),
+        (hibernate, ("molecule ws hibernate lead",)),
+        (cancel, ("molecule ws cancel lead",)),
+    ):
+        app.command(examples=examples, hidden=hidden)(command)
+    if hidden:
+        app.command(hidden=True)(remove)
+    else:
+        app.command(examples=("molecule ws delete writer", "molecule ws delete newsroom --cascade --yes"))(delete)
+        app.command(name="remove", hidden=True)(delete)
 
 
 def restart(
-    workspace: Workspace,
+    targets: Workspaces = None,
     *,
+    every: All = False,
     template: Annotated[
         str, typer.Option("--template", help="The template whose files replace those of the same name.")
     ] = "",
+    wait: Wait = False,
+    timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
+    yes: Yes = False,
+    output: Output = OutputFormat.TABLE,
 ) -> None:
     """
-    Replace the instance of a workspace by a fresh one; its files stay.
+    Replace the instances of workspaces by fresh ones; their files stay.
 
-    With --template it starts with the files of a template; what has other names stays.
+    With --template they start with the files of a template; what has other names stays.
     """
-    answer = _send_command(workspace, "POST", "/restart", body={"template": template} if template else None)
-    applied = f" with {answer['config_dir']}" if template else ""
-    terminal.print_line(f"provisioning{applied}; molecule status shows when it is online")
+
+    def describe(answer: Answer, _: str) -> str:
+        applied = f" with {answer['config_dir']}" if template else ""
+        return f"provisioning{applied}" + ("" if wait else "; molecule status shows when it is online")
+
+    with _open_plane() as plane:
+        chosen = selection.choose(plane, targets, every=every, applies=_can_restart)
+        if every:
+            require_consent(f"restart {_count_workspaces(len(chosen))}", yes=yes)
+        body = {"template": template} if template else None
+        _send_each(plane, chosen, "POST", "/restart", body=body, describe=describe, output=output)
+        if wait:
+            _wait_online(plane, chosen, timeout)
 
 
-def cancel(workspace: Workspace) -> None:
-    """Cancel the start of a workspace that is provisioning: nothing of it runs until [bold]molecule restart[/]."""
-    _send_command(workspace, "POST", "/provision/cancel")
-    terminal.print_line(f"cancelled; molecule restart {workspace} starts it again")
+def pause(
+    targets: Workspaces = None, *, every: All = False, yes: Yes = False, output: Output = OutputFormat.TABLE
+) -> None:
+    """
+    Stop workspaces and all workspaces below them, until [bold]molecule ws resume[/].
+
+    Until then no message and no new secret starts them.
+    """
+
+    def describe(answer: Answer, name: str) -> str:
+        suffix = "; their instances stop when a provisioner is connected" if answer.get("stops_later") else ""
+        return (
+            f"paused: {_count_workspaces(answer['paused_count'])}{suffix}; molecule ws resume {name} starts them again"
+        )
+
+    with _open_plane() as plane:
+        chosen = selection.choose(plane, targets, every=every, applies=_can_pause, topmost=True)
+        if every:
+            require_consent(f"stop {_count_workspaces(len(chosen))} and all below", yes=yes)
+        _send_each(plane, chosen, "POST", "/pause", describe=describe, output=output)
+
+
+def resume(
+    targets: Workspaces = None,
+    *,
+    every: All = False,
+    wait: Wait = False,
+    timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Start paused workspaces again, and those below them that are paused as well."""
+
+    def describe(answer: Answer, _: str) -> str:
+        suffix = "" if wait else "; molecule status shows when they are online"
+        return f"{answer['status']}: {_count_workspaces(answer['resumed_count'])}{suffix}"
+
+    with _open_plane() as plane:
+        chosen = selection.choose(plane, targets, every=every, applies=_is_paused, topmost=True)
+        _send_each(plane, chosen, "POST", "/resume", describe=describe, output=output)
+        if wait:
+            _wait_online(plane, _find_starting(plane, chosen), timeout)
+
+
+def hibernate(
+    targets: Workspaces = None,
+    *,
+    every: All = False,
+    force: Annotated[bool, typer.Option("--force", help="Even while it works; that work is lost.")] = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Stop the agents of workspaces until the next message wakes them; waits until they are stopped."""
+    with _open_plane() as plane:
+        chosen = selection.choose(plane, targets, every=every, applies=_can_hibernate)
+        if every:
+            require_consent(f"hibernate {_count_workspaces(len(chosen))}", yes=yes)
+        query = {"force": _format_flag(force)}
+        text = "hibernated; the next message wakes it"
+        _send_each(plane, chosen, "POST", "/hibernate", query=query, describe=lambda *_: text, output=output)
+
+
+def cancel(target: Workspace, *, output: Output = OutputFormat.TABLE) -> None:
+    """Cancel the start of a workspace that is provisioning: nothing of it runs until [bold]molecule ws restart[/]."""
+    text = f"cancelled; molecule ws restart {target} starts it again"
+    with _open_plane() as plane:
+        chosen = selection.choose(plane, [target], every=False, applies=_can_pause)
+        _send_each(plane, chosen, "POST", "/provision/cancel", describe=lambda *_: text, output=output)
+
+
+def delete(
+    targets: Workspaces = None,
+    *,
+    every: All = False,
+    cascade: Annotated[bool, typer.Option("--cascade", "--confirm", help="Also delete the workspaces below.")] = False,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Also delete the records; a removed workspace needs its id.")
+    ] = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """
+    Delete workspaces for good: their instances are stopped, and their tokens are revoked.
+
+    It asks first. A workspace that has others below it needs --cascade, or the answer to the question.
+    """
+    with _open_plane() as plane:
+        chosen = selection.choose(plane, targets, every=every, applies=lambda _: True, topmost=True)
+        if not yes:
+            count = _count_below(plane, chosen)
+            below = f" and {_count_workspaces(count)} below" if count else ""
+            records = ", with all records," if purge else ""
+            require_consent(f"delete {', '.join(chosen.values())}{below}{records} for good", yes=False)
+            cascade = True
+        _delete_each(plane, chosen, cascade=cascade or every, purge=purge, output=output)
 
 
 def remove(
-    workspace: Workspace,
+    target: Workspace,
     *,
     confirm: Annotated[bool, typer.Option("--confirm", help="Also remove the workspaces below it.")] = False,
     purge: Annotated[bool, typer.Option("--purge", help="Also delete its records; needs its id if removed.")] = False,
+    output: Output = OutputFormat.TABLE,
 ) -> None:
-    """
-    Remove a workspace for good: its instance is stopped and its tokens are revoked.
-
-    If workspaces are below it, --confirm is needed, and removes them too.
-    """
-    answer = _send_command(
-        workspace, "DELETE", "", query={"confirm": _format_flag(confirm), "purge": _format_flag(purge)}
-    )
-    suffix = f", with {answer['cascade_deleted']} below it" if answer["cascade_deleted"] else ""
-    terminal.print_line(f"{answer['status']}{suffix}")
+    """Delete a workspace as [bold]molecule ws delete[/] does, without a question: the name of an earlier release."""
+    with _open_plane() as plane:
+        chosen = selection.choose(plane, [target], every=False, applies=lambda _: True)
+        _delete_each(plane, chosen, cascade=confirm, purge=purge, output=output)
 
 
-def _send_command(
-    workspace: str, method: str, path: str, *, query: dict[str, Any] | None = None, body: object = None
-) -> Any:  # noqa: ANN401 - JSON
+def _delete_each(
+    plane: "PlaneClient", chosen: Mapping[str, str], *, cascade: bool, purge: bool, output: OutputFormat
+) -> None:
+    def describe(answer: Answer, _: str) -> str:
+        suffix = f", with {answer['cascade_deleted']} below it" if answer["cascade_deleted"] else ""
+        return f"{answer['status']}{suffix}"
+
+    query = {"confirm": _format_flag(cascade), "purge": _format_flag(purge)}
+    _send_each(plane, chosen, "DELETE", "", query=query, describe=describe, output=output)
+
+
+def _open_plane() -> Any:  # noqa: ANN401 - naming the type would import httpx for --help
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as plane:
-        workspace_id = workspaces.find_workspace(plane, workspace)
-        with explain_refusals(_explain):
-            return plane.request(method, f"/workspaces/{workspace_id}{path}", query=query, body=body)
+    return plane_client.open_plane(settings.load_settings())
+
+
+def _send_each(
+    plane: "PlaneClient",
+    chosen: Mapping[str, str],
+    method: str,
+    path: str,
+    *,
+    query: Mapping[str, Any] | None = None,
+    body: object = None,
+    describe: Callable[[Answer, str], str],
+    output: OutputFormat,
+) -> None:
+    """Send a command for each workspace and print its answer; one that is refused does not keep the others from it."""
+    refusals: list[str] = []
+    for workspace_id, name in chosen.items():
+        prefix = f"{name}: " if len(chosen) > 1 else ""
+        try:
+            with explain_refusals(_explain):
+                answer = plane.request(method, f"/workspaces/{workspace_id}{path}", query=query, body=body)
+        except CliError as refusal:
+            refusals.append(f"{prefix}{refusal}")
+            continue
+        text = f"{prefix}{describe(answer, name)}"
+        print_answer(output, answer, names=[workspace_id], print_table=lambda text=text: terminal.print_note(text))  # type: ignore[misc]
+    if not chosen:
+        terminal.print_note("no workspace to which this applies")
+    if refusals:
+        raise CliError("; ".join(refusals))
+
+
+def _wait_online(plane: "PlaneClient", chosen: Mapping[str, str], timeout: int) -> None:
+    for workspace in waiting.wait_for_statuses(plane, chosen, RUNNING_STATUSES, timeout_seconds=timeout):
+        terminal.print_note(f"{chosen[workspace['id']]} is {workspace['status']}")
+
+
+def _find_starting(plane: "PlaneClient", roots: Mapping[str, str]) -> dict[str, str]:
+    """Return the workspaces that start, or have started, at and below some others."""
+    everything = workspaces.list_visible(plane)
+    paths = workspace_paths.build_paths(everything)
+    return {
+        one["id"]: paths[one["id"]]
+        for root_id in roots
+        for one in workspace_paths.select_below(everything, root_id)
+        if one["status"] == "provisioning" or one["status"] in RUNNING_STATUSES
+    }
 
 
 def _explain(refusal: PlaneRefusal) -> str:
@@ -120,6 +264,28 @@ def _explain(refusal: PlaneRefusal) -> str:
         case {"active_tasks": count}:
             return f"it works on {count} tasks: wait until they are done, or end them with --force"
     return add_next_step(refusal, NEXT_STEPS)
+
+
+def _can_restart(workspace: Answer) -> bool:
+    return not _is_paused(workspace) and workspace.get("runtime") not in STARTED_ELSEWHERE
+
+
+def _can_pause(workspace: Answer) -> bool:
+    return not _is_paused(workspace)
+
+
+def _is_paused(workspace: Answer) -> bool:
+    return str(workspace["status"]) == "paused"
+
+
+def _can_hibernate(workspace: Answer) -> bool:
+    return str(workspace["status"]) in RUNNING_STATUSES and workspace.get("runtime") not in STARTED_ELSEWHERE
+
+
+def _count_below(plane: "PlaneClient", chosen: Mapping[str, str]) -> int:
+    everything = workspaces.list_visible(plane)
+    ids = {one["id"] for root_id in chosen for one in workspace_paths.select_below(everything, root_id)}
+    return len(ids - set(chosen))
 
 
 def _format_flag(flag: bool) -> str | None:  # noqa: FBT001 - the flag is what the function formats

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -11,7 +12,7 @@ import httpx
 
 from molecule_cli import dialect, plane_client, receipts, sse
 from molecule_cli.answer_json import parse_json
-from molecule_cli.dialect import Dialect
+from molecule_cli.dialect import Conversation, Dialect
 from molecule_cli.errors import CliError, PlaneRefusal
 
 if TYPE_CHECKING:
@@ -38,8 +39,17 @@ OnWait = Callable[[str], None]
 class MessageSender:
     """Sends one text to one workspace. A repeated try has the same message id, so the agent can recognise it."""
 
-    def __init__(self, plane: "PlaneClient", workspace_id: str, *, deadline: float, on_wait: OnWait) -> None:
+    def __init__(
+        self,
+        plane: "PlaneClient",
+        workspace_id: str,
+        *,
+        deadline: float,
+        on_wait: OnWait,
+        conversation: Conversation = dialect.NEW_CONVERSATION,
+    ) -> None:
         """`deadline` is a time of the monotonic clock, after which the message is not sent again."""
+        self._conversation = conversation
         self._plane = plane
         self._path = f"/workspaces/{workspace_id}/a2a"
         self._deadline = deadline
@@ -47,14 +57,14 @@ class MessageSender:
 
     def send(self, text: str) -> dict[str, Any]:
         """Return the whole answer: the agent's JSON-RPC, or the plane's receipt if the message is queued."""
-        chosen = self._choose_dialect()
+        chosen = dialect.choose_dialect(self._card)
         with self._open_answer(chosen, chosen.send, text) as response:
             response.read()
             return _parse_response(response.content)
 
     def stream(self, text: str) -> Iterator[dict[str, Any]]:
         """Yield the events of the answer as they arrive; one if the agent does not stream."""
-        chosen = self._choose_dialect()
+        chosen = dialect.choose_dialect(self._card)
         with self._open_answer(chosen, chosen.stream, text) as response:
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 response.read()
@@ -63,17 +73,23 @@ class MessageSender:
             for event in sse.read_events(response.iter_bytes()):
                 yield _parse_response(event)
 
-    def _choose_dialect(self) -> Dialect:
+    def can_stream(self) -> bool:
+        """Whether the agent's card says that it sends its answer as it arises."""
+        return dialect.can_stream(self._card)
+
+    @cached_property
+    def _card(self) -> object:
         try:
-            card = self._plane.request("GET", f"{self._path}/.well-known/agent-card.json")
+            return self._plane.request("GET", f"{self._path}/.well-known/agent-card.json")
         except PlaneRefusal:
-            card = None
-        return dialect.choose_dialect(card)
+            return None
 
     @contextmanager
     def _open_answer(self, chosen: Dialect, method: str, text: str) -> Iterator[httpx.Response]:
         """Send the message until it is accepted, refused for good, or the time to wait is over."""
-        body = dialect.build_request(chosen, method, text, message_id=str(uuid4()), request_id=str(uuid4()))
+        body = dialect.build_request(
+            chosen, method, text, message_id=str(uuid4()), request_id=str(uuid4()), conversation=self._conversation
+        )
         headers = {"A2A-Version": chosen.version} if chosen is dialect.A2A_1_0 else {}
         while True:
             with (

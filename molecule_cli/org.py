@@ -1,18 +1,28 @@
 """`molecule org` and `molecule templates`: imports organisations and lists the templates of the plane."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from molecule_cli import terminal
+from molecule_cli import org_diff, terminal, workspace_paths, workspaces
+from molecule_cli.command_app import CommandApp
 from molecule_cli.errors import CliError, PlaneRefusal
 from molecule_cli.next_steps import explain_refusals
+from molecule_cli.output import Output, OutputFormat, print_answer, print_for_scripts
+from molecule_cli.selection import Workspace
 
-app = typer.Typer(no_args_is_help=True, help="Organisations: import them from a file, list the templates.")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")]
+app = CommandApp(
+    help="Organisations: import, export and compare them, list their templates.",
+    examples=(
+        "molecule org import newsroom.yaml --dry-run",
+        "molecule org diff newsroom.yaml",
+        "molecule org export editor > newsroom.json",
+        "molecule org import newsroom.json",
+    ),
+)
 
 FLEXIBLE = frozenset({"NAME", "NEEDS", "DESCRIPTION"})
 """Headings of the columns that wrap."""
@@ -26,30 +36,89 @@ def import_(
     source: Annotated[str, typer.Argument(metavar="PATH|NAME", help="A file here, or an org template of the plane.")],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and create nothing.")] = False,
-    as_json: AsJson = False,
+    output: Output = OutputFormat.TABLE,
 ) -> None:
-    """Create every workspace that an org file declares, or none."""
+    """
+    Create every workspace that an org file declares, or none.
+
+    A file of [bold]molecule org export[/] is taken as well; its workspaces get new ids.
+    """
     from molecule_cli import plane_client, settings
 
-    body = {**_build_source(source), "dry_run": dry_run}
+    document = _build_source(source)
+    if is_bundle(document.get("template")):
+        _import_bundle(document["template"], source, dry_run=dry_run, output=output)
+        return
+    body = {**document, "dry_run": dry_run}
     with plane_client.open_plane(settings.load_settings()) as plane, explain_refusals(_explain_refusal):
         imported = plane.request("POST", "/org/import", body=body)
-    if as_json:
-        typer.echo(json.dumps(imported))
+    if print_for_scripts(output, imported, [one["name"] for one in imported["workspaces"]]):
         return
     for line in _describe_import(imported, source):
         terminal.print_line(line)
 
 
 @app.command()
-def templates(*, as_json: AsJson = False) -> None:
+def export(
+    workspace: Workspace,
+    *,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Write it to this file.")] = None,
+) -> None:
+    """
+    Write a workspace and everything below it as JSON, without secrets, for an import elsewhere.
+
+    It has fields, files, prompts, schedules and the declared team.
+    """
+    from molecule_cli import plane_client, settings
+
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        bundle = plane.request("GET", f"/bundles/export/{workspaces.find_workspace(plane, workspace)}")
+    text = json.dumps(bundle, indent=2)
+    if file is None:
+        typer.echo(text)
+        return
+    file.write_text(f"{text}\n", encoding="utf-8")
+    terminal.print_note(f"{workspace} is written to {file}; molecule org import {file} creates it again")
+
+
+@app.command()
+def diff(
+    source: Annotated[str, typer.Argument(metavar="PATH|NAME", help="A file here, or an org template of the plane.")],
+    *,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """
+    Show how an org file and the workspaces of the plane differ: which are missing, which are more, tier and runtime.
+
+    Only organisations whose root the file declares are compared. Ends with exit code 1 if there is a difference.
+    """
+    from molecule_cli import plane_client, settings
+
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        with explain_refusals(_explain_refusal):
+            planned = plane.request("POST", "/org/import", body={**_build_source(source), "dry_run": True})
+        everything = workspaces.list_workspaces(plane)
+    roots = {one["name"] for one in planned["workspaces"] if not one.get("parent")}
+    paths = workspace_paths.build_paths(everything)
+    present = {
+        paths[one["id"]]: one for one in everything if paths[one["id"]].split(workspace_paths.SEPARATOR)[0] in roots
+    }
+    lines = list(org_diff.compare(planned["workspaces"], present))
+    print_answer(output, lines, names=lines, print_table=lambda: _print_lines(lines))
+    if lines:
+        raise typer.Exit(1)
+    if output is OutputFormat.TABLE:
+        terminal.print_note(f"no difference: {len(planned['workspaces'])} workspaces")
+
+
+@app.command()
+def templates(*, output: Output = OutputFormat.TABLE) -> None:
     """Show the org templates of the plane."""
     from molecule_cli import plane_client, settings, tables
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         templates_found = plane.request("GET", "/org/templates")
-    if as_json:
-        typer.echo(json.dumps(templates_found))
+    if print_for_scripts(output, templates_found, [one["dir"] for one in templates_found]):
         return
     rows = [
         (one["dir"], one["name"], str(one["workspaces"]), _format_needs(one["required_env"]), one["description"])
@@ -59,20 +128,51 @@ def templates(*, as_json: AsJson = False) -> None:
     tables.print_table([tables.Column(heading, flexible=heading in FLEXIBLE) for heading in headings], rows)
 
 
-def show_templates(*, as_json: bool) -> None:
+def show_templates(*, output: OutputFormat) -> None:
     """Print the workspace templates and the problems of those that cannot be used."""
     from molecule_cli import plane_client, settings, tables
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         templates_found = plane.request("GET", "/templates", query={"problems": 1})
-    if as_json:
-        typer.echo(json.dumps(templates_found))
+    if print_for_scripts(output, templates_found, [one["id"] for one in templates_found["templates"]]):
         return
     rows = [(one["id"], one["runtime"], one["model"], one["description"]) for one in templates_found["templates"]]
     headings = ("TEMPLATE", "RUNTIME", "MODEL", "DESCRIPTION")
     tables.print_table([tables.Column(heading, flexible=heading in FLEXIBLE) for heading in headings], rows)
     for problem in templates_found["problems"]:
         terminal.print_line(f"{problem['dir']} cannot be used: {problem['problem']}")
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    for line in lines:
+        terminal.print_line(line)
+
+
+def is_bundle(document: object) -> bool:
+    """Whether a file is what `molecule org export` writes, and no org file."""
+    return isinstance(document, dict) and "sub_workspaces" in document and "workspaces" not in document
+
+
+def _import_bundle(bundle: dict[str, Any], source: str, *, dry_run: bool, output: OutputFormat) -> None:
+    from molecule_cli import plane_client, settings
+
+    if dry_run:
+        message = f"{source} is an export, which cannot be tried without being imported: leave out --dry-run"
+        raise CliError(message)
+    with plane_client.open_plane(settings.load_settings()) as plane, explain_refusals(_explain_refusal):
+        imported = plane.request("POST", "/bundles/import", body=bundle)
+    made = list(_walk_bundle(imported))
+    if print_for_scripts(output, imported, [one["name"] for one in made]):
+        return
+    terminal.print_line(f"{len(made)} workspaces made: {', '.join(str(one['name']) for one in made)}")
+    terminal.print_note("molecule status shows them starting")
+
+
+def _walk_bundle(imported: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the imported workspace and those below it."""
+    yield imported
+    for child in imported.get("children") or ():
+        yield from _walk_bundle(child)
 
 
 def _build_source(source: str) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """`molecule org-tokens`: manages the tokens of organisations."""
 
-import json
 from typing import Annotated, Any
 
 import typer
 
 from molecule_cli import terminal, tokens, workspaces
 from molecule_cli.choices import check_choices
+from molecule_cli.command_app import CommandApp
+from molecule_cli.output import Output, OutputFormat, print_for_scripts
 from molecule_cli.tokens import GRACE_SECONDS, Expires, Grace, Token
 
-app = typer.Typer(no_args_is_help=True, help="Tokens of organisations: list, mint, revoke, rotate.")
+app = CommandApp(help="Tokens of organisations: list, mint, revoke, rotate.")
 
 Org = Annotated[str | None, typer.Option("--org", help="Name or id of the root; with an org token, its own.")]
 
@@ -30,7 +31,7 @@ COLUMNS = {"NAME": "name", "SCOPES": "scopes", "MADE BY": "created_by", "ORG": "
 def list_(
     *,
     org: Org = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
+    output: Output = OutputFormat.TABLE,
 ) -> None:
     """Show the live tokens, without their texts."""
     from molecule_cli import plane_client, settings
@@ -39,8 +40,7 @@ def list_(
         answer = plane.request(
             "GET", "/org/tokens", query={"org_id": workspaces.find_workspace(plane, org) if org else None}
         )
-    if as_json:
-        typer.echo(json.dumps(answer))
+    if print_for_scripts(output, answer, [token["id"] for token in answer["tokens"]]):
         return
     tokens.print_tokens(answer["tokens"], COLUMNS, if_none="no live tokens: molecule org-tokens mint makes one")
 

@@ -8,7 +8,7 @@ import httpx
 
 from molecule_cli.answer_json import parse_json
 from molecule_cli.errors import CliError, PlaneRefusal
-from molecule_cli.settings import CliSettings
+from molecule_cli.settings import Connection
 
 CONNECT_TIMEOUT_ONLY = httpx.Timeout(None, connect=5.0)
 """The plane has the deadlines for answers of agents, so the command waits without one."""
@@ -60,8 +60,8 @@ class PlaneClient:
             yield
         except httpx.ConnectError:
             message = (
-                f"no plane answers at {self._client.base_url}: start it with make up,"
-                " or set MOLECULE_HOME, PORT or MOLECULE_URL as for make up"
+                f"no plane answers at {self._client.base_url}: start it with molecule up,"
+                " or set MOLECULE_HOME, PORT or MOLECULE_URL as for molecule up"
             )
             raise CliError(message) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -108,13 +108,14 @@ def build_refusal(response: httpx.Response) -> PlaneRefusal:
 
 
 @contextmanager
-def open_plane(settings: CliSettings) -> Iterator[PlaneClient]:
-    """Open a client of the plane that the settings name."""
+def open_plane(settings: Connection, *, timeout_seconds: float | None = None) -> Iterator[PlaneClient]:
+    """Open a client of the plane that the settings name; `timeout_seconds` limits each step of every request."""
     headers = {"Authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
     try:
-        client = httpx.Client(base_url=settings.url, headers=headers, timeout=CONNECT_TIMEOUT_ONLY, trust_env=False)
+        timeout = CONNECT_TIMEOUT_ONLY if timeout_seconds is None else httpx.Timeout(timeout_seconds)
+        client = httpx.Client(base_url=settings.url, headers=headers, timeout=timeout, trust_env=False)
     except httpx.InvalidURL as error:
-        message = f"MOLECULE_URL is wrong: {error}"
+        message = f"the URL {settings.url} is wrong: {error}"
         raise CliError(message) from None
     with client:
         yield PlaneClient(client)

@@ -1,31 +1,30 @@
 """`molecule plugins`: lists, installs and removes the plugins of a workspace."""
 
-import json
 from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
 from molecule_cli import terminal, workspaces
+from molecule_cli.command_app import CommandApp
+from molecule_cli.output import Output, OutputFormat, print_for_scripts
+from molecule_cli.selection import Workspace
 
-app = typer.Typer(no_args_is_help=True, help="Plugins of a workspace.")
-
-Workspace = Annotated[str, typer.Argument(help="Name or id of the workspace.")]
+app = CommandApp(help="Plugins of a workspace.")
 
 
 @app.command(name="list")
 def list_(
     workspace: Workspace,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
+    output: Output = OutputFormat.TABLE,
 ) -> None:
     """Show the installed plugins."""
     from molecule_cli import plane_client, settings, tables
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         plugins = plane.request("GET", f"/workspaces/{workspaces.find_workspace(plane, workspace)}/plugins")
-    if as_json:
-        typer.echo(json.dumps(plugins))
+    if print_for_scripts(output, plugins, [plugin["name"] for plugin in plugins]):
         return
     if not plugins:
         terminal.print_line(f"no plugins yet: molecule plugins install {workspace} local://NAME adds one")

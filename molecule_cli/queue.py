@@ -12,11 +12,12 @@ import typer
 
 from molecule_cli import queue_tables, terminal, workspaces
 from molecule_cli.choices import check_choices
+from molecule_cli.command_app import CommandApp
 from molecule_cli.errors import CliError, PlaneRefusal
 from molecule_cli.next_steps import add_next_step, explain_refusals
+from molecule_cli.output import Output, OutputFormat, print_for_scripts
 
-app = typer.Typer(
-    no_args_is_help=True,
+app = CommandApp(
     help="Accepted messages: those that wait, those that were not delivered, and counts for each state.",
 )
 
@@ -27,8 +28,6 @@ Messages = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of mes
 Workspace = Annotated[str | None, typer.Option("--workspace", help="Only messages to this workspace: name or id.")]
 Note = Annotated[str, typer.Option("--note", help="Why, at most 1000 characters; it is stored with the message.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")]
-
 TIMES = {
     "accepted": "enqueued_at",
     "due": "not_before",
@@ -75,7 +74,7 @@ def list_(
     ] = None,
     workspace: Workspace = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many, the newest first.")] = 100,
-    as_json: AsJson = False,
+    output: Output = OutputFormat.TABLE,
 ) -> None:
     """
     Show accepted messages, without their contents.
@@ -98,9 +97,9 @@ def list_(
         workspace_id = workspaces.find_workspace(plane, workspace) if workspace else None
         query = {"status": status, "workspace_id": workspace_id, "limit": limit}
         messages, has_more = plane.read_page(PATH, query=query)
-        names = {} if as_json or not messages else workspaces.read_names(plane)
-    if as_json:
-        typer.echo(json.dumps(messages))
+        names = {} if output is not OutputFormat.TABLE or not messages else workspaces.read_names(plane)
+    if print_for_scripts(output, messages, [message["queue_id"] for message in messages]):
+        pass
     elif messages:
         rows = queue_tables.build_message_rows(messages, names, now=datetime.now(UTC))
         tables.print_table(queue_tables.MESSAGE_COLUMNS, rows)
@@ -111,16 +110,15 @@ def list_(
 
 
 @app.command()
-def show(message: Message, *, as_json: AsJson = False) -> None:
+def show(message: Message, *, output: Output = OutputFormat.TABLE) -> None:
     """Show one message: its attempts, its request while it may be delivered, its answer afterwards."""
     from molecule_cli import plane_client, settings, tables
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         with explain_refusals(_explain_refusal):
             found = plane.request("GET", _build_path(message))
-        names = {} if as_json else workspaces.read_names(plane)
-    if as_json:
-        typer.echo(json.dumps(found))
+        names = {} if output is not OutputFormat.TABLE else workspaces.read_names(plane)
+    if print_for_scripts(output, found, [found["queue_id"]]):
         return
     for line in _describe_message(found, names):
         terminal.print_line(line)
@@ -178,7 +176,7 @@ def drop_stale(
 
 
 @app.command()
-def accounts(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
+def accounts(*, workspace: Workspace = None, output: Output = OutputFormat.TABLE) -> None:
     """
     Show for each workspace how many messages were accepted, and where they are now.
 
@@ -189,14 +187,14 @@ def accounts(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     with plane_client.open_plane(settings.load_settings()) as plane:
         workspace_id = workspaces.find_workspace(plane, workspace) if workspace else None
         found = plane.request("GET", f"{PATH}/accounts", query={"workspace_id": workspace_id})
-        names = {} if as_json else workspaces.read_names(plane)
-    if as_json:
-        typer.echo(json.dumps(found))
+        names = {} if output is not OutputFormat.TABLE else workspaces.read_names(plane)
+    if print_for_scripts(output, found, [target["workspace_id"] for target in found["targets"]]):
+        pass
     else:
         tables.print_table(queue_tables.ACCOUNT_COLUMNS, queue_tables.build_account_rows(found, names))
     if wrong := [target for target in (*found["targets"], found["total"]) if not target["balanced"]]:
         raise CliError(_describe_imbalance(wrong, names))
-    if not as_json:
+    if output is OutputFormat.TABLE:
         total = found["total"]["accepted"]
         terminal.print_line(f"balanced: every accepted message ({total}) is in exactly one state")
 

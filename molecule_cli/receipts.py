@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from molecule_cli.errors import CliError, PlaneRefusal, TaskNotCompleted
+from molecule_cli.exit_codes import NOT_FINISHED
 
 if TYPE_CHECKING:
     from molecule_cli.messages import OnWait
     from molecule_cli.plane_client import PlaneClient
-
-NOT_FINISHED = 5
-"""The exit code of a command whose message is accepted and not answered yet."""
 
 FIRST_DELAY_SECONDS = 0.2
 """Time until the first look at the message."""

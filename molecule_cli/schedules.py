@@ -1,19 +1,21 @@
 """`molecule schedules`: manages the prompts that a workspace receives at the times of cron expressions."""
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from molecule_cli import schedule_tables, terminal, workspaces
+from molecule_cli.command_app import CommandApp
 from molecule_cli.errors import CliError, PlaneRefusal
 from molecule_cli.next_steps import add_next_step, explain_refusals
+from molecule_cli.output import Output, OutputFormat, print_for_scripts
+from molecule_cli.selection import Workspace
 
 if TYPE_CHECKING:
     from molecule_cli.plane_client import PlaneClient
 
-app = typer.Typer(no_args_is_help=True, help="Schedules: prompts that a workspace receives at fixed times.")
+app = CommandApp(help="Schedules: prompts that a workspace receives at fixed times.")
 
 NEXT_STEPS = (
     ("invalid timezone", "use a name of the IANA database, such as UTC or Europe/Berlin"),
@@ -25,20 +27,18 @@ NEXT_STEPS = (
 
 CRON_ADVICE = "use five fields, minute hour day month weekday, such as '0 9 * * mon-fri'"
 
-Workspace = Annotated[str, typer.Argument(help="Name or id of the workspace.")]
 Schedule = Annotated[str, typer.Argument(help="Name or id of the schedule.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")]
 
 
 @app.command(name="list")
-def list_(workspace: Workspace, *, as_json: AsJson = False) -> None:
+def list_(workspace: Workspace, *, output: Output = OutputFormat.TABLE) -> None:
     """Show the schedules of a workspace, the oldest first."""
     from molecule_cli import plane_client, settings, tables
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         schedules = plane.request("GET", _build_path(plane, workspace))
-    if as_json:
-        typer.echo(json.dumps(schedules))
+    if print_for_scripts(output, schedules, [one["id"] for one in schedules]):
+        pass
     elif schedules:
         tables.print_table(schedule_tables.SCHEDULE_COLUMNS, schedule_tables.build_schedule_rows(schedules))
     else:
@@ -46,14 +46,13 @@ def list_(workspace: Workspace, *, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def show(workspace: Workspace, schedule: Schedule, *, as_json: AsJson = False) -> None:
+def show(workspace: Workspace, schedule: Schedule, *, output: Output = OutputFormat.TABLE) -> None:
     """Show one schedule with its prompt."""
     from molecule_cli import plane_client, settings
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         found = _find_schedule(plane, _build_path(plane, workspace), schedule)
-    if as_json:
-        typer.echo(json.dumps(found))
+    if print_for_scripts(output, found, [found["id"]]):
         return
     for line in schedule_tables.describe_schedule(found):
         terminal.print_line(line)
@@ -71,7 +70,7 @@ def create(
     name: Annotated[str, typer.Option("--name", help="What it is called; unique in the workspace.")] = "",
     timezone: Annotated[str, typer.Option("--timezone", help="The zone of the times, such as Europe/Berlin.")] = "UTC",
     disabled: Annotated[bool, typer.Option("--disabled", help="Create it without running it yet.")] = False,
-    as_json: AsJson = False,
+    output: Output = OutputFormat.TABLE,
 ) -> None:
     """Send a prompt to a workspace at the times of a cron expression."""
     from molecule_cli import plane_client, settings
@@ -79,8 +78,7 @@ def create(
     body = {"cron_expr": cron, "prompt": prompt, "name": name, "timezone": timezone, "enabled": not disabled}
     with plane_client.open_plane(settings.load_settings()) as plane:
         answer = _request(plane, "POST", _build_path(plane, workspace), body=body)
-    if as_json:
-        typer.echo(json.dumps(answer))
+    if print_for_scripts(output, answer, [answer["id"]]):
         return
     due = f"runs next at {answer['next_run_at'][:19]}Z" if answer["next_run_at"] else "does not run until enabled"
     terminal.print_line(f"{answer['id']} {answer['status']}; it {due}")
@@ -128,7 +126,7 @@ def delete(workspace: Workspace, schedule: Schedule) -> None:
 
 
 @app.command()
-def history(workspace: Workspace, schedule: Schedule, *, as_json: AsJson = False) -> None:
+def history(workspace: Workspace, schedule: Schedule, *, output: Output = OutputFormat.TABLE) -> None:
     """Show the newest runs of a schedule."""
     from molecule_cli import plane_client, settings, tables
 
@@ -136,8 +134,8 @@ def history(workspace: Workspace, schedule: Schedule, *, as_json: AsJson = False
         path = _build_path(plane, workspace)
         found = _find_schedule(plane, path, schedule)
         runs = _request(plane, "GET", f"{path}/{found['id']}/history")
-    if as_json:
-        typer.echo(json.dumps(runs))
+    if print_for_scripts(output, runs, [one["timestamp"] for one in runs]):
+        pass
     elif runs:
         tables.print_table(schedule_tables.RUN_COLUMNS, schedule_tables.build_run_rows(runs))
     else:
@@ -160,7 +158,7 @@ def run(workspace: Workspace, schedule: Schedule) -> None:
 def health(
     workspace: Annotated[str | None, typer.Argument(help="Name or id of a workspace; all if left out.")] = None,
     *,
-    as_json: AsJson = False,
+    output: Output = OutputFormat.TABLE,
 ) -> None:
     """
     Show whether schedules run as they should: those of one workspace, or with an admin token all.
@@ -172,8 +170,8 @@ def health(
     with plane_client.open_plane(settings.load_settings()) as plane:
         path = f"{_build_path(plane, workspace)}/health" if workspace else "/admin/schedules/health"
         found = plane.request("GET", path)
-    if as_json:
-        typer.echo(json.dumps(found))
+    if print_for_scripts(output, found, [one.get("schedule_id") or one["id"] for one in found]):
+        pass
     elif not found:
         terminal.print_line("no schedules yet: molecule schedules create makes one")
     elif workspace:

@@ -1,12 +1,12 @@
 """`molecule search`: finds workspaces by name, role, skill or tag."""
 
-import json
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
 from molecule_cli import terminal
+from molecule_cli.output import Output, OutputFormat, print_for_scripts
 
 HEADINGS = ("WORKSPACE", "STATUS", "ID", "SKILLS")
 FLEXIBLE = frozenset({"WORKSPACE", "SKILLS"})
@@ -18,7 +18,7 @@ def search(
     skill: Annotated[str | None, typer.Option(help="The id or name of a skill on its card.")] = None,
     tag: Annotated[str | None, typer.Option(help="A tag of one of its skills.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many, by name.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
+    output: Output = OutputFormat.TABLE,
 ) -> None:
     """
     Find workspaces by name, role, skill or tag, in any case; a workspace must match all that is given.
@@ -29,8 +29,7 @@ def search(
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         answer = plane.request("GET", "/registry/search", query={"q": text, "skill": skill, "tag": tag, "limit": limit})
-    if as_json:
-        typer.echo(json.dumps(answer))
+    if print_for_scripts(output, answer, [one["id"] for one in answer["workspaces"]]):
         return
     if not answer["workspaces"]:
         terminal.print_line("no workspace matches: molecule status lists all workspaces")

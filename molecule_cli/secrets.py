@@ -1,6 +1,5 @@
 """`molecule secrets`: manages secrets. Values come from a pipe or a prompt, never from the command line."""
 
-import json
 import sys
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
@@ -8,12 +7,14 @@ from urllib.parse import quote
 import typer
 
 from molecule_cli import terminal, workspaces
+from molecule_cli.command_app import CommandApp
 from molecule_cli.errors import CliError
+from molecule_cli.output import Output, OutputFormat, print_for_scripts
 
 if TYPE_CHECKING:
     from molecule_cli.plane_client import PlaneClient
 
-app = typer.Typer(no_args_is_help=True, help="Secrets of one workspace, or of all.")
+app = CommandApp(help="Secrets of one workspace, or of all.")
 
 GLOBAL_PATH = "/settings/secrets"
 
@@ -26,15 +27,14 @@ def list_(
     *,
     workspace: Workspace = None,
     is_global: IsGlobal = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
+    output: Output = OutputFormat.TABLE,
 ) -> None:
     """Show the names of secrets, never their values."""
     from molecule_cli import plane_client, settings, tables
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         secrets = plane.request("GET", _build_path(plane, workspace, is_global=is_global))
-    if as_json:
-        typer.echo(json.dumps(secrets))
+    if print_for_scripts(output, secrets, [secret["key"] for secret in secrets]):
         return
     if not secrets:
         terminal.print_line("no secrets yet: molecule secrets set KEY adds one")

@@ -1,29 +1,23 @@
 """`molecule status`: shows the services of the plane and every workspace with its status and the cause."""
 
-import json
 from datetime import UTC, datetime
-from typing import Annotated
-
-import typer
 
 from molecule_cli import terminal
+from molecule_cli.output import Output, OutputFormat, print_for_scripts
 
 
-def status(
-    *, as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False
-) -> None:
+def status(*, output: Output = OutputFormat.TABLE) -> None:
     """Show every workspace with its status and the cause, and the services of the plane."""
     from rich.console import Console
     from rich.text import Text
 
-    from molecule_cli import plane_client, settings, tables, workspace_table, workspaces
+    from molecule_cli import plane_client, settings, tables, workspace_paths, workspace_table, workspaces
 
     cli_settings = settings.load_settings()
     with plane_client.open_plane(cli_settings) as plane:
         checks, found = plane.checks(), workspaces.list_workspaces(plane)
-    if as_json:
-        health = {name: check["status"] for name, check in checks.items()}
-        typer.echo(json.dumps({"health": health, "workspaces": found}))
+    answer = {"health": {name: check["status"] for name, check in checks.items()}, "workspaces": found}
+    if print_for_scripts(output, answer, workspace_paths.build_paths(found).values()):
         return
     line = Text(f"{cli_settings.url}  ")
     for name, check in checks.items():
@@ -37,4 +31,4 @@ def status(
     if found:
         tables.print_table(workspace_table.COLUMNS, workspace_table.build_rows(found, now=datetime.now(UTC)))
     else:
-        terminal.print_line("no workspaces yet: POST /workspaces makes one")
+        terminal.print_line("no workspaces yet: molecule ws create NAME makes one, molecule org import demo a team")

@@ -24,6 +24,8 @@ class Column:
 
     heading: str
     flexible: bool = False
+    optional: bool = False
+    """Left out where the terminal is too narrow for the whole table; never where there is no terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,12 @@ Row = Sequence[str | Cell]
 def print_table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     """Print a table to standard output. No cell is shortened; where there is no terminal, none is wrapped either."""
     console = Console()
-    table = _build_table(columns, rows)
-    widest = Measurement.get(console, console.options.update(width=MAX_WIDTH, max_width=MAX_WIDTH), table)
+    rows = list(rows)
+    table = build_table(columns, rows)
+    widest = _measure(console, table)
+    if console.is_terminal and widest.minimum > console.width:
+        table = build_table(columns, rows, with_optional=False)
+        widest = _measure(console, table)
     if console.is_terminal:
         console.width = max(widest.minimum, console.width)
         console.print(table, crop=False)
@@ -53,10 +59,12 @@ def print_table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
         typer.echo(line.rstrip())
 
 
-def _build_table(columns: Sequence[Column], rows: Iterable[Row]) -> Table:
+def build_table(columns: Sequence[Column], rows: Iterable[Row], *, with_optional: bool = True) -> Table:
+    """Return the table of rich in which no cell is shortened and no text controls the terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
-    for number, column in enumerate(columns):
+    shown = [number for number, column in enumerate(columns) if with_optional or not column.optional]
+    for number, column in ((number, columns[number]) for number in shown):
         widths = [Text(escape_controls(row[number].text)).cell_len for row in cells]
         width = max([len(column.heading), *widths])
         table.add_column(
@@ -66,5 +74,9 @@ def _build_table(columns: Sequence[Column], rows: Iterable[Row]) -> Table:
             overflow="fold",
         )
     for row in cells:
-        table.add_row(*(Text(escape_controls(cell.text), style=cell.style) for cell in row))
+        table.add_row(*(Text(escape_controls(row[number].text), style=row[number].style) for number in shown))
     return table
+
+
+def _measure(console: Console, table: Table) -> Measurement:
+    return Measurement.get(console, console.options.update(width=MAX_WIDTH, max_width=MAX_WIDTH), table)

@@ -3,6 +3,7 @@
 import os
 import sys
 import unicodedata
+from contextvars import ContextVar
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -13,6 +14,29 @@ JOINERS = "\u200c\u200d"
 
 CONTROL_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Control and format characters (the bidirectional overrides among them), surrogates, line and paragraph separators."""
+
+_IS_QUIET: ContextVar[bool] = ContextVar("is_quiet", default=False)
+
+
+def set_quiet(quiet: bool) -> None:  # noqa: FBT001 - the flag is what the function sets
+    """Choose whether confirmations and progress are left out from now on."""
+    _IS_QUIET.set(quiet)
+
+
+def print_note(text: object, *, to_stderr: bool = False) -> None:
+    """Print one line that confirms or reports progress, unless the user asked for quiet."""
+    if not _IS_QUIET.get():
+        print_line(text, to_stderr=to_stderr)
+
+
+def is_interactive() -> bool:
+    """Whether a person can be asked: both standard input and standard error are terminals."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def is_output_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout.isatty()
 
 
 def escape_controls(text: object, *, keep: str = "") -> str:

@@ -1,18 +1,19 @@
 """`molecule tokens`: manages the tokens of one workspace. Of a new token, only the text goes to standard output."""
 
-import json
 from typing import Annotated, Any
 
 import typer
 
 from molecule_cli import terminal, workspaces
+from molecule_cli.command_app import CommandApp
+from molecule_cli.output import Output, OutputFormat, print_for_scripts
+from molecule_cli.selection import Workspace
 
-app = typer.Typer(no_args_is_help=True, help="Tokens of one workspace: list, mint, revoke, rotate.")
+app = CommandApp(help="Tokens of one workspace: list, mint, revoke, rotate.")
 
 GRACE_SECONDS = 300
 """Seconds that the old token stays valid after a rotation, by default."""
 
-Workspace = Annotated[str, typer.Argument(help="Name or id of the workspace.")]
 Token = Annotated[str, typer.Argument(help="Id of the token, as the list shows it.")]
 Expires = Annotated[str | None, typer.Option("--expires", help="When it ends by itself, as 2030-01-31T12:00:00Z.")]
 Grace = Annotated[int, typer.Option("--grace", min=0, max=86_400, help="Seconds until the old one ends.")]
@@ -22,7 +23,7 @@ Grace = Annotated[int, typer.Option("--grace", min=0, max=86_400, help="Seconds 
 def list_(
     workspace: Workspace,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
+    output: Output = OutputFormat.TABLE,
 ) -> None:
     """Show the live tokens, without their texts."""
     from molecule_cli import plane_client, settings
@@ -31,8 +32,7 @@ def list_(
         answer = plane.request(
             "GET", f"/workspaces/{workspaces.find_workspace(plane, workspace)}/tokens", query={"limit": 200}
         )
-    if as_json:
-        typer.echo(json.dumps(answer))
+    if print_for_scripts(output, answer, [token["id"] for token in answer["tokens"]]):
         return
     print_tokens(answer["tokens"], {"NOTE": "note"}, if_none="no live tokens: molecule tokens mint makes one")
 

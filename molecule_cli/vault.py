@@ -3,12 +3,11 @@
 import time
 from typing import Any
 
-import typer
-
 from molecule_cli import terminal
+from molecule_cli.command_app import CommandApp
 from molecule_cli.errors import CliError
 
-app = typer.Typer(no_args_is_help=True, help="The keys that encrypt secrets.")
+app = CommandApp(help="The keys that encrypt secrets.")
 
 MAX_IDLE_BATCHES = 20
 """Consecutive batches that reseal nothing because other transactions hold the remaining secrets."""

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from molecule_cli import workspace_paths
 from molecule_cli.errors import CliError, PlaneRefusal
 
 if TYPE_CHECKING:
@@ -25,26 +26,32 @@ def list_workspaces(plane: "PlaneClient") -> list[dict[str, Any]]:
     except PlaneRefusal as refusal:
         if refusal.status not in NOT_AN_ADMIN:
             raise
-        return _list_visible(plane)
+        return _list_with_details(plane)
     return workspaces
 
 
-def find_workspace(plane: "PlaneClient", name_or_id: str) -> str:
-    """Return the id of a workspace. An id is not looked up, because the caller may not be allowed to list it."""
-    if _is_id(name_or_id):
-        return name_or_id.lower()
-    found = [(str(one["name"]), str(one["id"])) for one in _search(plane, name_or_id)]
-    named = [id_ for name, id_ in found if name == name_or_id]
-    match named:
+def find_workspace(plane: "PlaneClient", reference: str) -> str:
+    """Return the id of the workspace with a name, a path such as `org/name`, or an id.
+
+    An id is not looked up, because the caller may not be allowed to list it.
+    """
+    if _is_id(reference):
+        return reference.lower()
+    found = list(_search(plane, reference))
+    ids = [str(one["id"]) for one in found if one["name"] == reference]
+    if not ids and workspace_paths.SEPARATOR in reference:
+        ids = [str(one["id"]) for one in workspace_paths.find_by_path(list_visible(plane), reference)]
+    match ids:
         case [only]:
             return only
         case []:
-            similar = [name for name, _ in found if name.lower() == name_or_id.lower()]
+            similar = [one["name"] for one in found if str(one["name"]).lower() == reference.lower()]
             question = f"did you mean {similar[0]}? " if similar else ""
-            message = f"no workspace is called {name_or_id}: {question}molecule status lists them"
+            message = f"no workspace is called {reference}: {question}molecule status lists them"
             raise CliError(message)
         case _:
-            message = f"{len(named)} workspaces are called {name_or_id}; use an id: {', '.join(named)}"
+            path = f"ORG/{reference.rpartition(workspace_paths.SEPARATOR)[2]}"
+            message = f"{len(ids)} workspaces are called {reference}; use a path ({path}) or an id: {', '.join(ids)}"
             raise CliError(message)
 
 
@@ -59,7 +66,12 @@ def read_names(plane: "PlaneClient") -> dict[str, str]:
     return {str(one["id"]): str(one["name"]) for one in found}
 
 
-def _list_visible(plane: "PlaneClient") -> list[dict[str, Any]]:
+def list_visible(plane: "PlaneClient") -> list[dict[str, Any]]:
+    """Return id, name, status and parent of each workspace that the token may see."""
+    return list(_search(plane, None))
+
+
+def _list_with_details(plane: "PlaneClient") -> list[dict[str, Any]]:
     found = list(_search(plane, None))
     if len(found) > MAX_DETAIL_REQUESTS:
         return found

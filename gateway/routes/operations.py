@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from importlib import metadata
 
 from starlette.responses import Response
 
@@ -21,6 +22,9 @@ from services.chassis.errors import ServiceError
 
 COUNT_TIMEOUT = timedelta(seconds=1)
 """Time for a count, so that the other metrics can be read while its service is away."""
+
+RELEASE = metadata.version("molecule")
+"""The version of the installed release."""
 
 NEXT_STEP = "GET workspaces lists them, POST makes one; docs describes every route, and molecule --help every command."
 
@@ -84,6 +88,7 @@ class OperationsRoutes:
         """Return the addresses at which a person or a program begins."""
         return StartingPoint(
             name="Molecule",
+            version=RELEASE,
             api=f"{call.base_url}/openapi.json",
             docs=f"{call.base_url}/docs",
             health=f"{call.base_url}/health",

@@ -9,6 +9,7 @@ class StartingPoint(TypedDict):
     """Answer of /."""
 
     name: str
+    version: str
     api: str
     docs: str
     health: str

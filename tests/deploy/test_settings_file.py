@@ -103,6 +103,7 @@ EXAMPLES = {
     "MOLECULE_IMAGE_PLATFORM": "linux/amd64",
     "GHCR_USER": "a-user",
     "GHCR_TOKEN": "a-token-for-images",
+    "MOLECULE_CONTEXT": "production",
 }
 """A value in the documented form for each setting whose default is empty."""
 

@@ -80,3 +80,42 @@ async def test_a_hibernated_agent_is_woken_and_answers(plane):
     assert hibernated.json() == {"status": "hibernated"}
 
     assert await molecule(plane, "send", "sleeper", "good morning") == (0, "good morning\n")
+
+
+@pytest.mark.covers("TTY-15", "TTY-16", "TTY-17", "TTY-18")
+async def test_a_team_is_made_changed_stopped_and_deleted_by_commands(plane, tmp_path):
+    async def run(*arguments: str) -> list[str]:
+        code, output = await molecule(plane, *arguments)
+        assert code == 0, (arguments, output)
+        return output.splitlines()
+
+    assert (await run("ws", "create", "desk", "--runtime", "echo", "--wait"))[-1] == "desk is online"
+    [member] = await run("ws", "create", "clerk", "--runtime", "echo", "--parent", "desk", "-o", "name", "-w", "-q")
+    assert await run("ws", "list", "--below", "desk", "-o", "name") == ["desk", "desk/clerk"]
+    assert await run("ws", "edit", "desk/clerk", "--role", "Writes", "--max-tasks", "2") == [
+        "changed: role, max_concurrent_tasks"
+    ]
+    shown = await run("ws", "show", "desk/clerk")
+    assert f"id            {member}" in shown
+    assert "role          Writes" in shown
+    assert await run("ws", "pause", "desk") == ["paused: 2 workspaces; molecule ws resume desk starts them again"]
+    assert sorted((await run("ws", "resume", "desk", "--wait"))[1:]) == ["desk is online", "desk/clerk is online"]
+    assert (await run("ws", "restart", "desk", "desk/clerk", "--wait"))[-1] == "desk/clerk is online"
+    await run("ws", "hibernate", "desk/clerk")
+    assert await run("ws", "wait", "desk/clerk", "--for", "hibernated") == ["desk/clerk is hibernated"]
+    assert await run("delegate", "desk", "desk/clerk", "write", "--wait") == ["write"]
+    await run("org", "export", "desk", "--file", str(tmp_path / "desk.json"))
+    assert (await molecule(plane, "ws", "delete", "desk"))[0] == 1
+    assert await run("ws", "delete", "desk", "--cascade", "--yes") == ["removed, with 1 below it"]
+    assert (await run("org", "import", str(tmp_path / "desk.json")))[0] == "2 workspaces made: desk, clerk"
+    await run("ws", "wait", "desk", "desk/clerk", "-q")
+    assert await run("ws", "delete", "desk", "--cascade", "--yes", "-o", "name")
+
+
+@pytest.mark.covers("TTY-20")
+async def test_doctor_tells_a_wrong_token_from_a_healthy_plane(plane):
+    healthy = await molecule(plane, "doctor", "-o", "name")
+    wrong = await molecule(plane, "doctor", "-o", "name", token="of another plane")
+
+    assert healthy == (0, "")
+    assert wrong == (1, "token\n")

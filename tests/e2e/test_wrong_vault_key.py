@@ -1,6 +1,8 @@
 """Agents start by themselves after a wrong vault key was put right."""
 
+import asyncio
 import base64
+import sys
 
 import pytest
 
@@ -17,7 +19,18 @@ def build_key(number: int) -> str:
     return f"1:{base64.b64encode(bytes([number]) * 32).decode()}"
 
 
-@pytest.mark.covers("ENV-30")
+async def examine(plane: Plane) -> list[str]:
+    """Return the names of the faults that `molecule doctor` finds."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "molecule_cli", "doctor", "-o", "name"),
+        env={"MOLECULE_URL": plane.url},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    return output.decode().splitlines()
+
+
+@pytest.mark.covers("ENV-30", "TTY-20")
 async def test_agents_come_back_once_the_right_key_is_set(database_url, agent_of):
     with temporary_home() as home:
         async with plane_database(database_url) as url:
@@ -37,6 +50,7 @@ async def test_agents_come_back_once_the_right_key_is_set(database_url, agent_of
                     return all(workspace["status_reason"] == "provision_error" for workspace in found)
 
                 await eventually(have_failed, within=START_TIME_LIMIT)
+                assert await examine(plane) == ["vault key"]
 
             async with build_plane(build_key(1)) as plane:
                 await wait_until_online(plane, own, plain)

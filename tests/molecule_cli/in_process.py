@@ -14,10 +14,14 @@ def run_command(*arguments: str, url: str) -> CompletedProcess[str]:
     return molecule(*arguments, MOLECULE_URL=url)
 
 
-def molecule(*arguments: str, **environment: str) -> CompletedProcess[str]:
-    """Run a command with these variables and no others; a `CliError` becomes what `main` makes of it."""
+def molecule(*arguments: str, stdin: str = "", **environment: str) -> CompletedProcess[str]:
+    """Run a command with these variables and no others, and with a text as its standard input.
+
+    A `CliError` becomes what `main` makes of it.
+    """
     others: dict[str, str | None] = dict.fromkeys(os.environ)
-    result = CliRunner().invoke(app, list(arguments), env={**others, "COLUMNS": "200", **environment})
+    variables = {**others, "COLUMNS": "200", "MOLECULE_CONFIG": "/nowhere", **environment}
+    result = CliRunner().invoke(app, list(arguments), input=stdin, env=variables)
     code, error = result.exit_code, result.stderr
     if isinstance(result.exception, CliError):
         code, error = result.exception.exit_code, f"{error}molecule: {result.exception}\n"

@@ -47,6 +47,8 @@ BUSY_RECEIPT = (202, {"queued": True, "queue_id": QUEUE_ID, "queue_depth": 1, "m
 class FakePlane:
     """Has three workspaces, two of them with the same name; its agents echo."""
 
+    sends_own_date = False
+
     def __init__(self) -> None:
         self.workspaces = [
             self.workspace(LEAD, "lead", parent_id=None),
@@ -204,7 +206,10 @@ class OtherServer(FakePlane):
 def serve(plane: FakePlane, port: int = 0) -> Iterator[str]:
     """Serve the plane on a port of this machine, a free one unless it is given; yields its URL."""
     listener = socket.create_server(("127.0.0.1", port))
-    server = uvicorn.Server(uvicorn.Config(plane.app(), log_level="error", lifespan="off"))
+    config = uvicorn.Config(
+        plane.app(), log_level="error", lifespan="off", date_header=not getattr(plane, "sends_own_date", False)
+    )
+    server = uvicorn.Server(config)
     thread = Thread(target=server.run, args=([listener],))
     thread.start()
     try:

@@ -117,7 +117,7 @@ def test_the_error_for_a_name_in_another_case_asks_for_the_right_one(url):
 
 def test_the_error_for_an_ambiguous_name_asks_for_an_id(url):
     assert error_line(molecule("send", "writer", "hello", MOLECULE_URL=url)) == (
-        f"2 workspaces are called writer; use an id: {WRITER}, {TWIN}"
+        f"2 workspaces are called writer; use a path (ORG/writer) or an id: {WRITER}, {TWIN}"
     )
 
 
@@ -134,8 +134,8 @@ def test_the_error_for_an_unknown_id_is_the_answer_of_the_plane(url):
 
 def test_the_error_without_a_plane_says_how_to_start_one(free_port):
     expected = (
-        f"no plane answers at http://127.0.0.1:{free_port}: start it with make up,"
-        " or set MOLECULE_HOME, PORT or MOLECULE_URL as for make up"
+        f"no plane answers at http://127.0.0.1:{free_port}: start it with molecule up,"
+        " or set MOLECULE_HOME, PORT or MOLECULE_URL as for molecule up"
     )
 
     assert error_line(molecule("send", "lead", "hello", PORT=str(free_port))) == expected
@@ -150,7 +150,7 @@ def test_a_home_without_a_plane_never_means_the_plane_at_the_default_port(monkey
     assert molecule("status", HOME=str(tmp_path)).returncode == 0
     assert molecule("status", HOME=str(tmp_path), MOLECULE_HOME="").returncode == 0
     assert error_line(molecule("status", MOLECULE_HOME=str(tmp_path))) == (
-        f"no plane runs in {tmp_path}: start it with make up"
+        f"no plane runs in {tmp_path}: start it with molecule up"
     )
     assert molecule("status", MOLECULE_HOME=str(tmp_path), PORT=str(port)).returncode == 0
     assert molecule("status", MOLECULE_HOME=str(tmp_path), MOLECULE_URL=url).returncode == 0

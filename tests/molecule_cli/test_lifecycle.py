@@ -69,7 +69,7 @@ def url(plane):
             ("POST", f"/workspaces/{LEAD}/pause", {}),
             (
                 "paused: 2 workspaces; their instances stop when a provisioner is connected; "
-                "molecule resume lead starts them again"
+                "molecule ws resume lead starts them again"
             ),
         ),
         (
@@ -85,7 +85,7 @@ def url(plane):
         (
             ["cancel", "lead"],
             ("POST", f"/workspaces/{LEAD}/provision/cancel", {}),
-            "cancelled; molecule restart lead starts it again",
+            "cancelled; molecule ws restart lead starts it again",
         ),
         (
             ["restart", LEAD],
@@ -144,7 +144,7 @@ def test_a_refusal_is_printed_with_the_next_step(plane, url, words, status, answ
 
 
 def test_help_lists_the_commands_and_their_options():
-    result = molecule("--help").stdout
+    result = molecule("ws", "--help").stdout
 
-    assert all(command in result for command in ("pause", "resume", "hibernate", "restart", "remove", "search"))
+    assert all(command in result for command in ("pause", "resume", "hibernate", "restart", "delete", "create"))
     assert "--confirm" in molecule("remove", "--help").stdout

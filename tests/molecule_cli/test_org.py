@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from tests.molecule_cli.in_process import molecule
-from tests.molecule_cli.plane_app import serve
+from tests.molecule_cli.plane_app import LEAD, FakePlane, serve
 from tests.molecule_cli.test_cli import error_line
 
 PLANNED = {
@@ -138,3 +138,76 @@ def test_templates_are_printed_with_the_problems_of_invalid_ones():
         assert "broken cannot be used: line 1: not readable YAML" in result.stdout
     with run_against(OrgPlane(), "org", "templates") as result:
         assert "A, B or C" in result.stdout
+
+
+BUNDLE = {"schema": "1.0", "name": "editor", "sub_workspaces": [{"name": "reporter", "sub_workspaces": []}]}
+
+
+class MovingPlane(FakePlane):
+    """Exports a bundle, imports one, and plans what `planned` says."""
+
+    def __init__(self, *planned: dict) -> None:
+        super().__init__()
+        self.planned = list(planned)
+        self.asked: list = []
+
+    def app(self):
+        app = super().app()
+
+        async def export(request):
+            return JSONResponse(BUNDLE | {"id": request.path_params["id"]})
+
+        async def add(request):
+            self.asked.append(await request.json())
+            children = [{"workspace_id": "2", "name": "reporter", "status": "provisioning"}]
+            made = {"workspace_id": "1", "name": "editor", "status": "provisioning", "children": children}
+            return JSONResponse(made, 201)
+
+        async def plan(request):
+            self.asked.append(await request.json())
+            return JSONResponse({"org": "News", "count": 1, "workspaces": self.planned, "dry_run": True})
+
+        app.routes.append(Route("/bundles/export/{id}", export))
+        app.routes.append(Route("/bundles/import", add, methods=["POST"]))
+        app.routes.append(Route("/org/import", plan, methods=["POST"]))
+        return app
+
+
+@pytest.mark.covers("TTY-25")
+def test_an_exported_organisation_is_imported_from_its_file(tmp_path):
+    plane, file = MovingPlane(), tmp_path / "editor.json"
+    with serve(plane) as url:
+        written = molecule("org", "export", "lead", "--file", str(file), MOLECULE_URL=url)
+        printed = molecule("org", "export", "lead", MOLECULE_URL=url)
+        imported = molecule("org", "import", str(file), MOLECULE_URL=url)
+        refused = molecule("org", "import", str(file), "--dry-run", MOLECULE_URL=url)
+
+    assert written.stdout == f"lead is written to {file}; molecule org import {file} creates it again\n"
+    assert json.loads(printed.stdout) == json.loads(file.read_text()) == BUNDLE | {"id": LEAD}
+    assert plane.asked == [BUNDLE | {"id": LEAD}]
+    assert imported.stdout == "2 workspaces made: editor, reporter\nmolecule status shows them starting\n"
+    assert "leave out --dry-run" in error_line(refused)
+
+
+@pytest.mark.covers("TTY-25")
+def test_a_difference_between_file_and_plane_is_one_line_each_and_exit_code_1():
+    plane = MovingPlane(
+        {"name": "lead", "tier": 2, "runtime": "echo"},
+        {"name": "reviewer", "tier": 2, "runtime": "echo", "parent": "lead"},
+    )
+    plane.workspaces[0]["tier"] = 3
+    with serve(plane) as url:
+        result = molecule("org", "diff", "demo", MOLECULE_URL=url)
+
+    assert plane.asked == [{"dir": "demo", "dry_run": True}]
+    assert result.returncode == 1
+    assert result.stdout.splitlines() == ["~ lead: tier is 3, the file has 2", "+ lead/reviewer", "- lead/writer"]
+
+
+@pytest.mark.covers("TTY-25")
+def test_no_difference_is_said_and_other_organisations_do_not_count():
+    plane = MovingPlane({"name": "lead", "runtime": "echo"}, {"name": "writer", "runtime": "echo", "parent": "lead"})
+    with serve(plane) as url:
+        result = molecule("org", "diff", "demo", MOLECULE_URL=url)
+
+    assert (result.returncode, result.stdout) == (0, "no difference: 2 workspaces\n")

@@ -43,7 +43,7 @@ TEMPLATES = {
     "problems": [{"dir": HOSTILE, "problem": HOSTILE}],
 }
 ORG_TEMPLATE = {"dir": HOSTILE, "name": HOSTILE, "workspaces": 1, "required_env": [HOSTILE], "description": HOSTILE}
-IMPORTED = {"org": HOSTILE, "count": 1, "workspaces": [{"name": HOSTILE}], "dry_run": False}
+IMPORTED = {"org": HOSTILE, "count": 1, "workspaces": [{"name": HOSTILE, "tier": HOSTILE}], "dry_run": False}
 
 MESSAGE_ID = "0d1c1c0e-0000-4000-8000-00000000000d"
 QUEUED = {
@@ -91,11 +91,27 @@ ANSWERS = {
     "/templates": TEMPLATES,
     "/org/templates": [ORG_TEMPLATE],
     "/org/import": IMPORTED,
+    "/health": {"status": "ok"},
+    "/": {"name": HOSTILE, "version": HOSTILE},
+    "/session": {"kind": HOSTILE},
+    "/admin/liveness": {"subsystems": {HOSTILE: {"seconds_ago": 99999}}},
+    "/admin/a2a-queue/accounts": {"total": {"balanced": False}},
+    "/admin/schedules/health": [],
+    f"/workspaces/{LEAD}/delegate": {"delegation_id": HOSTILE, "status": HOSTILE},
     f"/workspaces/{LEAD}/pause": {"error": HOSTILE},
 }
 
 COMMANDS = [
     ["status"],
+    ["ws", "list"],
+    ["ws", "list", "-o", "name"],
+    ["ws", "show", LEAD],
+    ["ws", "pause", LEAD],
+    ["ws", "wait", LEAD, "--timeout", "0"],
+    ["doctor"],
+    ["doctor", "-o", "name"],
+    ["org", "diff", "demo"],
+    ["delegate", LEAD, LEAD, "x"],
     ["search", "x"],
     ["audit", "list"],
     ["events"],
