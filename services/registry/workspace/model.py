@@ -13,6 +13,9 @@ EXTERNAL = "external"
 """The runtime of agents that the plane does not start."""
 
 NO_BACKEND = "none"
+
+IMAGE_BACKENDS = frozenset({"docker"})
+"""The backends that run images; the others start an agent by its adapter or its command."""
 """The backend that starts no instances: agents are started outside the plane."""
 
 
