@@ -44,6 +44,7 @@ from services.provisioner.plugins.sources import SourceRegistry
 from services.provisioner.plugins.staging import PluginStager
 from services.provisioner.provisioning_reports import ProvisioningReporter
 from services.provisioner.reconciler import Reconciler
+from services.provisioner.rolling_restart import RollingRestart
 from services.provisioner.settings import Settings
 from services.provisioner.start_gate import StartGate
 from services.provisioner.steps import StepRunner
@@ -73,7 +74,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         auth = AuthClient(auth_channel)
         desired_state = DesiredStateCache(registry)
         clock, gate, reporter = SystemClock(), StartGate(settings.max_concurrent_starts), ProvisioningReporter(registry)
-        images = ImageRefresher(backend if isinstance(backend, ImageHost) else None, registry)
+        images = ImageRefresher(
+            backend if isinstance(backend, ImageHost) else None,
+            registry,
+            RollingRestart(registry, turn_size=settings.max_concurrent_starts),
+        )
         reconciler = Reconciler(
             backend=backend,
             desired_state=desired_state,

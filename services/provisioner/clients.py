@@ -42,6 +42,7 @@ from services.provisioner.model import (
     ProvisioningReport,
     Runtime,
     Secrets,
+    StartState,
     WorkspaceId,
 )
 
@@ -186,6 +187,15 @@ class RegistryClient:
         request = lifecycle_pb2.RestartWorkspaceRequest(workspace_id=workspace_id)
         await self._channel.call(self._lifecycle.RestartWorkspace, request)
 
+    async def read_start_state(self, workspace_id: WorkspaceId) -> StartState:
+        """Return how the latest start of a workspace stands; that of an unknown workspace is over."""
+        request = registry_pb2.GetWorkspaceRequest(workspace_id=workspace_id)
+        try:
+            answer = await self._channel.call(self._registry.GetWorkspace, request)
+        except NotFound:
+            return StartState.OVER
+        return _START_STATES.get(answer.workspace.status, StartState.OVER)
+
 
 class AuthClient:
     """Calls auth."""
@@ -295,6 +305,12 @@ _UNREADABLE_SECRET_ERRORS: Mapping[str, type[ServiceError]] = {
     error.reason: error for error in (GlobalSecretUnreadable, WorkspaceSecretUnreadable)
 }
 """The errors by reason: auth uses the same reasons."""
+
+_START_STATES = {
+    registry_pb2.WORKSPACE_STATUS_PROVISIONING: StartState.UNDER_WAY,
+    registry_pb2.WORKSPACE_STATUS_FAILED: StartState.FAILED,
+}
+"""In every other status the start is over."""
 
 _DESIRED_STATES = {
     registry_pb2.DESIRED_STATE_RUNNING: DesiredState.RUNNING,

@@ -256,6 +256,15 @@ class ProvisioningPossible:
     generation: int
 
 
+class StartState(StrEnum):
+    """How the latest start of a workspace stands, as the registry sees it."""
+
+    UNDER_WAY = "under_way"
+    FAILED = "failed"
+    OVER = "over"
+    """The agent has registered, or the workspace is not to run any more."""
+
+
 class ProvisioningStep(StrEnum):
     """What the provisioner does for a workspace that is to be started."""
 

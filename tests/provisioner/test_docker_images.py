@@ -89,7 +89,7 @@ async def test_refresh_pulls_what_is_there_and_replaces_the_containers_of_the_ol
 async def test_registry_that_wants_a_login_gets_that_of_the_settings(registry, backend):
     registry.add_image("agents/plain", "plain 1")
     registry.requires_login = True
-    options = replace(backend._options, login=RegistryLogin(USER, PASSWORD))
+    options = replace(backend._options, login=RegistryLogin(USER, PASSWORD, registry.host))
     async with provisioner_harness(backend) as harness:
         harness.registry.images["echo"] = ""
         assert await harness.images.refresh() == RefreshResult(failed=["echo"], pulled=[])
@@ -98,6 +98,11 @@ async def test_registry_that_wants_a_login_gets_that_of_the_settings(registry, b
         harness.registry.images["echo"] = ""
         assert await harness.images.refresh() == RefreshResult(pulled=["echo"], failed=[])
     await knowing.close()
+    elsewhere = DockerBackend(replace(options, login=RegistryLogin(USER, PASSWORD, "ghcr.io")), "test-login")
+    async with provisioner_harness(elsewhere) as harness:
+        harness.registry.images["echo"] = ""
+        assert await harness.images.refresh() == RefreshResult(failed=["echo"], pulled=[])
+    await elsewhere.close()
 
     assert "token repository:agents/plain:pull" in registry.requests
 

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from docker import APIClient
 
+from services.provisioner import image_names
 from services.provisioner.backends import progress
 from services.provisioner.backends.docker.engine import Engine, EngineFailed, ObjectNotFound, RequestRefused
 from services.provisioner.docker_options import DockerOptions, PullPolicy, RegistryLogin
@@ -66,11 +67,12 @@ class ImageStore:
         An engine that cannot reach the registry answers with an error of its own (500).
         """
         repository, _, tag = image.partition("@") if "@" in image else _split_tag(image)
+        login = image_names.choose_login(self._options.login, image)
         log.info("pulling image", image=image, platform=self._platform or "")
         try:
             await self._engine.call(
                 lambda client: _read_progress(
-                    client, repository, tag, platform=self._platform, login=build_login(self._options.login)
+                    client, repository, tag, platform=self._platform, login=build_login(login)
                 ),
                 timeout=PULL_TIMEOUT,
             )
