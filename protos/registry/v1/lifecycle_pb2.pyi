@@ -200,6 +200,7 @@ class ReportWorkRequest(message.Message):
     SEEN_REVISION_FIELD_NUMBER: builtins.int
     NOTICES_FIELD_NUMBER: builtins.int
     IS_LEAVING_FIELD_NUMBER: builtins.int
+    SENT_FIELD_NUMBER: builtins.int
     replica_id: builtins.str
     """Names the reporting process."""
     seen_revision: builtins.int
@@ -210,6 +211,10 @@ class ReportWorkRequest(message.Message):
     """True if the process stops, and reports no more."""
     @builtins.property
     def notices(self) -> containers.RepeatedCompositeFieldContainer[WorkNotice]: ...
+    @builtins.property
+    def sent(self) -> containers.RepeatedCompositeFieldContainer[WorkNotice]:
+        """The workspaces of which a message was answered or accepted since the last report."""
+
     def __init__(
         self,
         *,
@@ -217,16 +222,17 @@ class ReportWorkRequest(message.Message):
         seen_revision: builtins.int = ...,
         notices: abc.Iterable[WorkNotice] | None = ...,
         is_leaving: builtins.bool = ...,
+        sent: abc.Iterable[WorkNotice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["is_leaving", b"is_leaving", "notices", b"notices", "replica_id", b"replica_id", "seen_revision", b"seen_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["is_leaving", b"is_leaving", "notices", b"notices", "replica_id", b"replica_id", "seen_revision", b"seen_revision", "sent", b"sent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class WorkNotice(message.Message):
-    """That a workspace has work, or had."""
+    """That a workspace has work, or had, or sent a message."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -235,7 +241,7 @@ class WorkNotice(message.Message):
     workspace_id: builtins.str
     @builtins.property
     def age(self) -> duration_pb2.Duration:
-        """How long ago its work ended; absent or zero if it has work now."""
+        """How long ago its work ended, or its message was sent; absent or zero if it has work now."""
 
     def __init__(
         self,

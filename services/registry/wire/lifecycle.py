@@ -1,5 +1,6 @@
 """Converts reports of work between protobuf and the model."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from protos.registry.v1 import lifecycle_pb2 as pb
@@ -18,9 +19,14 @@ def parse_work_report(request: pb.ReportWorkRequest, now: datetime) -> WorkRepor
     return WorkReport(
         replica_id=request.replica_id,
         seen_revision=request.seen_revision,
-        worked_at={
-            WorkspaceId(notice.workspace_id): now - max(timedelta_from_duration(notice.age), timedelta())
-            for notice in request.notices
-        },
+        worked_at=_parse_notices(request.notices, now),
+        sent_at=_parse_notices(request.sent, now),
         is_leaving=request.is_leaving,
     )
+
+
+def _parse_notices(notices: Iterable[pb.WorkNotice], now: datetime) -> dict[WorkspaceId, datetime]:
+    return {
+        WorkspaceId(notice.workspace_id): now - max(timedelta_from_duration(notice.age), timedelta())
+        for notice in notices
+    }

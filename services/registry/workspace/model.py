@@ -306,3 +306,5 @@ class ListedWorkspace:
     """When the card was stored; only for one that is read by itself."""
     provisioning: ProvisioningView | None = None
     """Where its start stands; only for one that is read by itself while it is provisioning or failed."""
+    last_sent_at: datetime | None = None
+    """When it last sent a message that was answered or accepted."""
