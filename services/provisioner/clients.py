@@ -36,6 +36,7 @@ from services.provisioner.model import (
     InstanceStarted,
     InstanceStopFailed,
     InstanceStopped,
+    PluginChange,
     Provider,
     ProvisioningFailed,
     ProvisioningPossible,
@@ -163,12 +164,23 @@ class RegistryClient:
         except NotFound:
             return ""
 
-    async def renew(self, workspace_id: WorkspaceId) -> None:
-        """Request a new instance because plugins changed. For a workspace that was removed nothing happens."""
+    async def renew(self, workspace_id: WorkspaceId, actor: str, changes: Sequence[PluginChange]) -> None:
+        """Have changes of plugins recorded, and request a new instance; nothing happens if it was removed.
+
+        `actor` made the changes, as in an audit record.
+        """
+        request = lifecycle_pb2.RenewWorkspaceRequest(
+            workspace_id=workspace_id,
+            actor=actor,
+            changes=[
+                lifecycle_pb2.PluginChange(
+                    plugin=one.plugin, is_installed=one.is_installed, source=one.source, sha256=one.sha256
+                )
+                for one in changes
+            ],
+        )
         try:
-            await self._channel.call(
-                self._lifecycle.RenewWorkspace, lifecycle_pb2.RenewWorkspaceRequest(workspace_id=workspace_id)
-            )
+            await self._channel.call(self._lifecycle.RenewWorkspace, request)
         except NotFound:
             log.info("workspace to restart is unknown", workspace=workspace_id)
 
@@ -264,6 +276,7 @@ def _desired_instance_from_proto(record: registry_pb2.WorkspaceRecord) -> Desire
         reference=record.instance_reference,
         files_digest=record.starter_files,
         is_provisioning=record.status == registry_pb2.WORKSPACE_STATUS_PROVISIONING,
+        plugins=tuple(record.brief.plugins),
         is_requested_start=record.status_reason in REQUESTED_START_REASONS,
     )
 

@@ -167,15 +167,54 @@ class RenewWorkspaceRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     WORKSPACE_ID_FIELD_NUMBER: builtins.int
+    CHANGES_FIELD_NUMBER: builtins.int
+    ACTOR_FIELD_NUMBER: builtins.int
     workspace_id: builtins.str
+    actor: builtins.str
+    """The caller who made them, as in an audit record: `admin`, `workspace:<id>`, `service:provisioner` and so on."""
+    @builtins.property
+    def changes(self) -> containers.RepeatedCompositeFieldContainer[PluginChange]:
+        """The changes, for the audit log. A change that is told twice is recorded twice."""
+
     def __init__(
         self,
         *,
         workspace_id: builtins.str = ...,
+        changes: abc.Iterable[PluginChange] | None = ...,
+        actor: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["actor", b"actor", "changes", b"changes", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PluginChange(message.Message):
+    """That a plugin was installed or removed."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PLUGIN_FIELD_NUMBER: builtins.int
+    IS_INSTALLED_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    SHA256_FIELD_NUMBER: builtins.int
+    plugin: builtins.str
+    is_installed: builtins.bool
+    source: builtins.str
+    """Where it came from, and the digest of its files; empty for one that was removed."""
+    sha256: builtins.str
+    def __init__(
+        self,
+        *,
+        plugin: builtins.str = ...,
+        is_installed: builtins.bool = ...,
+        source: builtins.str = ...,
+        sha256: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["is_installed", b"is_installed", "plugin", b"plugin", "sha256", b"sha256", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
