@@ -20,7 +20,8 @@ def status(
 
     cli_settings = settings.load_settings()
     with plane_client.open_plane(cli_settings) as plane:
-        checks, found = plane.checks(), workspaces.list_workspaces(plane)
+        checks = plane.checks()
+        found = workspaces.add_explanations(plane, workspaces.list_workspaces(plane))
     if as_json:
         health = {name: check["status"] for name, check in checks.items()}
         typer.echo(json.dumps({"health": health, "workspaces": found}))
