@@ -12,6 +12,7 @@ from molecule_cli import (
     delegations,
     events,
     files,
+    images,
     lifecycle,
     logs,
     org,
@@ -55,6 +56,7 @@ app.command()(status.status)
 app.command()(logs.logs)
 app.add_typer(org.app, name="org")
 app.add_typer(files.app, name="files")
+app.add_typer(images.app, name="images")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(tokens.app, name="tokens")
@@ -118,6 +120,29 @@ def down() -> None:
         message = f"the plane in {layout.home} cannot be stopped: {error.strerror}; MOLECULE_HOME names another home"
         raise CliError(message) from error
     terminal.print_line("stopped")
+
+
+@app.command()
+def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """
+    Remove the stopped plane of MOLECULE_HOME: instances, containers, volumes, database, keys and logs.
+
+    Templates and plugins in the home stay. With DATABASE_URL its schemas are dropped.
+    """
+    from deploy import reset as deployment
+    from deploy.errors import StartError
+
+    settings = _load_deployment_settings()
+    try:
+        layout = deployment.find_plane(settings)
+        if not yes:
+            typer.confirm(f"Remove every workspace, message and key of the plane in {layout.home}?", abort=True)
+        removed = deployment.reset(settings)
+    except StartError as error:
+        raise CliError(str(error)) from error
+    for line in removed:
+        terminal.print_line(f"removed: {line}")
+    terminal.print_line("the plane is gone; molecule up starts an empty one")
 
 
 @app.command()

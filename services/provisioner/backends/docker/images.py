@@ -123,6 +123,8 @@ def _read_progress(
     client: APIClient, repository: str, tag: str, *, platform: str | None, login: dict[str, str] | None
 ) -> None:
     """Pull, and log each layer that is complete. Blocks."""
+    if login is None:
+        client.reload_config()  # a `docker login` after the start counts, too
     message: dict[str, Any]
     for message in client.pull(repository, tag=tag, stream=True, decode=True, auth_config=login, platform=platform):
         if error := message.get("error"):
