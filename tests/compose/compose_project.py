@@ -18,7 +18,7 @@ IMAGES_SCRIPT = ROOT / "deploy" / "build_images.sh"
 
 PROGRAM_SCRIPT = Path(__file__).with_name("build_program.sh")
 
-TAG = "prov"
+TAG = "compose-test"
 
 COLLECTOR = Path(__file__).with_name("collector")
 

@@ -23,7 +23,7 @@ def project() -> Iterator[ComposeProject]:
     """A plane of one container for each service."""
     build_images()
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "COMPOSE_PROFILES": "telemetry"}
-    project = ComposeProject("prov-compose", "compose.yaml", subnet="10.224.37", environment=environment)
+    project = ComposeProject("molecule-compose-test", "compose.yaml", subnet="10.224.32", environment=environment)
     remove(project)
     try:
         project.run("up", "--detach", "--wait")
@@ -106,10 +106,11 @@ async def test_services_run_without_privileges_and_tools(project, team):
 
 async def test_every_process_sends_its_traces_to_the_collector(project, http, team):
     await send(http, team["lead"], "traced")
+    assert (await http.get(f"/workspaces/{team['lead']}/logs")).is_success
 
     def list_senders() -> set[str]:
         words = [line.split() for line in run("docker", "logs", project.container("collector")).splitlines()]
-        return {name for _, name, *_ in words}
+        return {name.removeprefix("molecule.") for _, name, *_ in words}
 
     processes = {"gateway", "registry", "provisioner", "a2a_proxy", "auth"}
     await eventually(lambda: processes <= list_senders(), within=RECOVERY_SECONDS)
