@@ -12,6 +12,7 @@ from pydantic import Field
 
 from services.chassis.errors import ServiceError
 from services.chassis.settings import EnvironmentSettings, InvalidSettings, load_settings, with_prefix
+from services.provisioner.backends.base import Backend
 from services.provisioner.backends.docker.backend import DockerBackend
 from services.provisioner.docker_options import DockerOptions
 from services.provisioner.model import WorkspaceId
@@ -57,12 +58,14 @@ async def stop_on_exit(backend: DockerBackend) -> None:
     await asyncio.gather(*(backend.stop(instance.workspace_id) for instance in await backend.list()))
 
 
-async def purge(backend: DockerBackend) -> None:
-    """Remove all instances with their files, also those whose workspace is gone."""
-    await asyncio.gather(*(_remove(backend, instance.workspace_id) for instance in await backend.list()))
+async def purge(backend: Backend) -> int:
+    """Remove all instances with their files, also those whose workspace is gone; return their number."""
+    found = await backend.list()
+    await asyncio.gather(*(_remove(backend, instance.workspace_id) for instance in found))
+    return len(found)
 
 
-async def _remove(backend: DockerBackend, workspace_id: WorkspaceId) -> None:
+async def _remove(backend: Backend, workspace_id: WorkspaceId) -> None:
     await backend.stop(workspace_id)
     await backend.forget(workspace_id)
 

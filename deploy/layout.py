@@ -89,15 +89,15 @@ class Layout:
 
     def has_demo_team(self) -> bool:
         """Whether the demo team was created in this home before: a team that was deleted is not created again."""
-        return self._demo_team_file.exists()
+        return self.demo_team_file.exists()
 
     def save_demo_team(self, team: dict[str, str]) -> None:
         """Record that the demo team was created, with the ids of its members by name."""
-        self._demo_team_file.write_text(json.dumps(team))
+        self.demo_team_file.write_text(json.dumps(team))
 
     def load_demo_team(self) -> dict[str, str]:
         """Return the ids of the demo team by name, as they were when it was created."""
-        text = self._demo_team_file.read_text()
+        text = self.demo_team_file.read_text()
         team: dict[str, str] = json.loads(text) if text else {}
         return team
 
@@ -117,7 +117,7 @@ class Layout:
             shutil.rmtree(directory, ignore_errors=True)
 
     @property
-    def _demo_team_file(self) -> Path:
+    def demo_team_file(self) -> Path:
         return self.home / "demo-made"
 
     def _prepare_home(self) -> None:
@@ -156,7 +156,7 @@ class Layout:
     def _holds_foreign_files(self) -> bool:
         """Whether the home has files although no plane ran in it, as a user's home or a system directory has."""
         own = {self.postgres, self.workspaces, self.logs, self.keys, self.templates, self.org_templates}
-        own |= {self._demo_team_file, self.home / EMPTY_FILE_SYSTEM}
+        own |= {self.demo_team_file, self.home / EMPTY_FILE_SYSTEM}
         return not self.lock.exists() and not own.issuperset(self.home.iterdir())
 
 

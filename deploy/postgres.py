@@ -100,7 +100,7 @@ def prepare(layout: Layout) -> Postgres:
         _allow_traversal(layout.home.parent, postgres.binaries)
     if postgres.data.exists():
         _check_version(postgres.data)
-        _stop_leftover_server(postgres.data)
+        stop_leftover_server(postgres.data)
     else:
         _initialise(postgres)
     _require_passwords(postgres)
@@ -249,7 +249,7 @@ def _check_version(data: Path) -> None:
         raise StartError(message)
 
 
-def _stop_leftover_server(data: Path) -> None:
+def stop_leftover_server(data: Path) -> None:
     """Stop the server of a supervisor that was killed. The caller holds the home's lock, so no other plane uses it.
 
     The pid in the file may belong to another process by now, so servers are found by their working directory.

@@ -101,6 +101,7 @@ class Exchange:
 
     async def _run_once(self) -> None:
         stream: Any = self._stub.Exchange(metadata=self._channel.build_metadata(None))
+        broken: BaseException | None = None
         try:
             await stream.wait_for_connection()
             self.connected.set()
@@ -109,9 +110,11 @@ class Exchange:
                 await self._read(stream)
                 writing.cancel()
         except* grpc.RpcError as group_error:
-            raise group_error.exceptions[0] from None
+            broken = group_error.exceptions[0]  # before Python 3.11.4, `raise` here wraps it again
         finally:
             stream.cancel()
+        if broken is not None:
+            raise broken
 
     async def _read(self, stream: Any) -> None:  # noqa: ANN401 - generic in the stubs only
         calls = self._calls

@@ -16,6 +16,7 @@ from molecule_cli import (
     doctor,
     events,
     files,
+    images,
     lifecycle,
     logs,
     machine,
@@ -95,6 +96,7 @@ app.command(rich_help_panel=PLANE, examples=("molecule doctor", "molecule doctor
 app.command(name="open", rich_help_panel=PLANE)(open_page.open_)
 app.command(rich_help_panel=PLANE, examples=("molecule down", "molecule backup /backups/home.tar.gz"))(backup.backup)
 app.command(rich_help_panel=PLANE, examples=("molecule restore /backups/home.tar.gz",))(backup.restore)
+app.command(rich_help_panel=PLANE, examples=("molecule down", "molecule reset"))(machine.reset)
 app.command(rich_help_panel=PLANE)(machine.migrate)
 app.command(rich_help_panel=PLANE, examples=("molecule certs /etc/molecule/tls --host plane.example",))(machine.certs)
 
@@ -122,6 +124,7 @@ app.command(rich_help_panel=TEAM)(templates)
 app.add_typer(schedules.app, name="schedules", rich_help_panel=TEAM)
 app.add_typer(files.app, name="files", rich_help_panel=TEAM)
 app.add_typer(plugins.app, name="plugins", rich_help_panel=TEAM)
+app.add_typer(images.app, name="images", rich_help_panel=TEAM)
 
 app.add_typer(secrets.app, name="secrets", rich_help_panel=ACCESS)
 app.add_typer(tokens.app, name="tokens", rich_help_panel=ACCESS)

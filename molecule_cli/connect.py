@@ -85,18 +85,18 @@ def connect(
     from molecule_cli import connected_workspace, settings
     from services.chassis.settings import read_environment
 
-    cli_settings = settings.load_settings()
+    connection = settings.load_settings()
     root = (directory or Path(connected_workspace.choose_directory_name(workspace))).absolute()
     token = _read_token(token_file) if token_file else ""
     connected = _open_when_available(
-        lambda: connected_workspace.open_workspace(cli_settings, root, workspace, may_create=create, token=token)
+        lambda: connected_workspace.open_workspace(connection, root, workspace, may_create=create, token=token)
     )
     environment = read_environment()
     agent_settings = _build_settings(
         {name: environment[name] for name in INHERITED_VARIABLES if name in environment}
         | {
             "WORKSPACE_ID": connected.id,
-            "PLATFORM_URL": cli_settings.url,
+            "PLATFORM_URL": connection.url,
             "MOLECULE_ROOT": str(root),
             "ADAPTER_MODULE": adapter,
             "DELIVERY_MODE": mode or "",

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from molecule_cli import plane_client, workspaces
 from molecule_cli.errors import CliError
-from molecule_cli.settings import CliSettings
+from molecule_cli.settings import Connection
 
 if TYPE_CHECKING:
     from molecule_cli.plane_client import PlaneClient
@@ -41,11 +41,11 @@ def choose_directory_name(workspace: str) -> str:
 
 
 def open_workspace(
-    settings: CliSettings, root: Path, name_or_id: str, *, may_create: bool, token: str
+    connection: Connection, root: Path, name_or_id: str, *, may_create: bool, token: str
 ) -> ConnectedWorkspace:
     """Return the workspace of a directory, and store its token there.
 
-    The first time the plane is asked: with `token`, which is one of the workspace, or with the token of the settings,
+    The first time the plane is asked: with `token`, which is one of the workspace, or with that of the connection,
     which may create the workspace or mint a token for it. Later the directory knows everything. Raises `CliError`.
     """
     from molecule_agent.credentials import Credentials
@@ -56,7 +56,7 @@ def open_workspace(
         message = f"{root} belongs to the workspace {known.name} ({known.id}): choose another --directory"
         raise CliError(message)
     if known is None or token or credentials.token is None:
-        own = settings.model_copy(update={"token": SecretStr(token)}) if token else settings
+        own = replace(connection, token=SecretStr(token)) if token else connection
         with plane_client.open_plane(own) as plane:
             id_, issued = _find_or_create(plane, name_or_id, may_create=may_create)
             credentials.save_token(token or issued or (None if credentials.token else _mint(plane, id_)))

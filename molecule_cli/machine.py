@@ -1,4 +1,4 @@
-"""The commands about a plane on this machine: `molecule up`, `down`, `migrate` and `certs`."""
+"""The commands about a plane on this machine: `molecule up`, `down`, `reset`, `migrate` and `certs`."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -8,6 +8,7 @@ import typer
 
 from molecule_cli import terminal
 from molecule_cli.errors import CliError
+from molecule_cli.questions import Yes, require_consent
 
 STOP_TIMEOUT_SECONDS = 120.0
 """Long enough for the grace periods of all processes, one after the other."""
@@ -56,6 +57,27 @@ def down() -> None:
         message = f"the plane in {layout.home} cannot be stopped: {error.strerror}; MOLECULE_HOME names another home"
         raise CliError(message) from error
     terminal.print_note("stopped")
+
+
+def reset(*, yes: Yes = False) -> None:
+    """
+    Remove the stopped plane of MOLECULE_HOME: instances, containers, volumes, database, keys and logs.
+
+    Templates and plugins in the home stay. With DATABASE_URL its schemas are dropped.
+    """
+    from deploy import reset as deployment
+    from deploy.errors import StartError
+
+    settings = load_deployment_settings()
+    try:
+        layout = deployment.find_plane(settings)
+        require_consent(f"remove every workspace, message and key of the plane in {layout.home}", yes=yes)
+        removed = deployment.reset(settings)
+    except StartError as error:
+        raise CliError(str(error)) from error
+    for line in removed:
+        terminal.print_note(f"removed: {line}")
+    terminal.print_note("the plane is gone; molecule up starts an empty one")
 
 
 def migrate() -> None:

@@ -15,7 +15,8 @@ def status(*, output: Output = OutputFormat.TABLE) -> None:
 
     cli_settings = settings.load_settings()
     with plane_client.open_plane(cli_settings) as plane:
-        checks, found = plane.checks(), workspaces.list_workspaces(plane)
+        checks = plane.checks()
+        found = workspaces.add_explanations(plane, workspaces.list_workspaces(plane))
     answer = {"health": {name: check["status"] for name, check in checks.items()}, "workspaces": found}
     if print_for_scripts(output, answer, workspace_paths.build_paths(found).values()):
         return

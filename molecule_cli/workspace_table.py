@@ -108,8 +108,11 @@ def _describe_start(provisioning: object) -> Iterator[tuple[str, str]]:
 
 
 def describe_cause(workspace: Mapping[str, Any], *, now: datetime) -> str:
-    """Return why a workspace has its status: the sentence of the plane or else its code, and the last exit."""
-    reason = str(workspace.get("status_detail") or workspace.get("status_reason") or "")
+    """Return why a workspace has its status, and the last exit.
+
+    The cause is where its start stands, else the sentence of the plane, else its code.
+    """
+    reason = _describe_place(workspace) or str(workspace.get("status_detail") or workspace.get("status_reason") or "")
     last_exit = workspace.get("last_exit")
     if not isinstance(last_exit, dict) or workspace.get("status") in QUIET_STATUSES:
         return reason
@@ -128,6 +131,16 @@ def format_age(since: str | None, *, now: datetime) -> str:
         if span.total_seconds() >= seconds:
             return f"{int(span.total_seconds() // seconds)}{unit}"
     return f"{int(span.total_seconds())}s"
+
+
+def _describe_place(workspace: Mapping[str, Any]) -> str:
+    """Return the step of a start that is under way, and its place among those that wait; empty otherwise."""
+    start = workspace.get("provisioning")
+    if not isinstance(start, dict) or workspace.get("status") != "provisioning":
+        return ""
+    position = start.get("position")
+    place = f" Place {position} in the queue." if isinstance(position, int) and position > 0 else ""
+    return f"{start.get('text') or ''}{place}"
 
 
 def _describe_exit(last_exit: dict[str, Any], reason: str, *, now: datetime) -> str:

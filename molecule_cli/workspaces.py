@@ -16,6 +16,8 @@ SEARCH_PAGE_SIZE = 100
 MAX_DETAIL_REQUESTS = 50
 """Workspaces whose details are read one by one, with a token that may not list them."""
 
+EXPLAINED_STATUSES = frozenset({"provisioning", "failed"})
+
 NOT_AN_ADMIN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
@@ -28,6 +30,19 @@ def list_workspaces(plane: "PlaneClient") -> list[dict[str, Any]]:
             raise
         return _list_with_details(plane)
     return workspaces
+
+
+def add_explanations(plane: "PlaneClient", found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the workspaces with where their starts stand, which the plane tells of one workspace at a time.
+
+    Of more than `MAX_DETAIL_REQUESTS` that start or have failed, only the first ones are explained.
+    """
+    starting = [one["id"] for one in found if one.get("status") in EXPLAINED_STATUSES and "provisioning" not in one]
+    asked = set(starting[:MAX_DETAIL_REQUESTS])
+    return [
+        one | {"provisioning": _read_details(plane, one).get("provisioning")} if one["id"] in asked else one
+        for one in found
+    ]
 
 
 def find_workspace(plane: "PlaneClient", reference: str) -> str:

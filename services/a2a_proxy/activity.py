@@ -51,10 +51,11 @@ class ActivityLog:
         *,
         delay: timedelta,
         on_usage: Callable[[Mapping[WorkspaceId, int]], None],
+        on_rows: Callable[[Sequence[Activity]], None] = lambda _: None,
     ) -> None:
         """With a `delay` of zero rows are not buffered: `record` returns when the row is committed.
 
-        `on_usage` receives the bytes that the workspaces of a committed batch occupy.
+        `on_usage` receives the bytes that the workspaces of a committed batch occupy, `on_rows` its rows.
         A row is broadcast after its commit, so a subscriber can read every row that it is informed of.
         """
         self._store = store
@@ -62,6 +63,7 @@ class ActivityLog:
         self._clock = clock
         self._delay = delay
         self._on_usage = on_usage
+        self._on_rows = on_rows
         self._rows: deque[Activity] = deque()
         self._bytes = 0
         self._has_rows = asyncio.Event()
@@ -116,6 +118,7 @@ class ActivityLog:
     def announce(self, committed: Sequence[Activity], usage: Mapping[WorkspaceId, int]) -> None:
         """Broadcast rows that another part has committed; `usage` is what `append` returned for them."""
         self._on_usage(usage)
+        self._on_rows(committed)
         self._broadcast(committed)
 
     async def write_batches(self) -> None:
@@ -163,6 +166,7 @@ class ActivityLog:
         async with self._store.begin() as tx:
             usage = await tx.append(batch)
         self._on_usage(usage)
+        self._on_rows(batch)
         for _ in batch:
             self._rows.popleft()
         self._bytes -= size

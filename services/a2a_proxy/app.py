@@ -47,6 +47,7 @@ from services.a2a_proxy.delegations.upkeep import DUE_INTERVAL, DelegationUpkeep
 from services.a2a_proxy.delivery import Delivery
 from services.a2a_proxy.driver_connections import DriverConnections
 from services.a2a_proxy.inbound_secrets import InboundSecrets
+from services.a2a_proxy.outbound import OutboundTracker
 from services.a2a_proxy.platform_messages.service import PlatformMessages
 from services.a2a_proxy.push.api import PushServicer
 from services.a2a_proxy.push.deliveries import PushDeliveries
@@ -127,7 +128,7 @@ ACCOUNTS_INTERVAL = timedelta(minutes=10)
 @asynccontextmanager
 async def assemble(settings: Settings) -> AsyncIterator[Components]:
     """Create the parts. At the end, the remaining activity is written before the database connection is closed."""
-    clock, work = SystemClock(), WorkTracker()
+    clock, work, outbound = SystemClock(), WorkTracker(), OutboundTracker()
     url, role = settings.database_url.get_secret_value(), service.build_role(settings.role_prefix)
     async with (
         database.open_engine(url, role=role, pool=settings.database_pool_size) as engine,
@@ -187,7 +188,14 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 push_retention.purge,
             ],
         )
-        activity = ActivityLog(store, broadcasts, clock, delay=settings.activity_delay, on_usage=retention.note_usage)
+        activity = ActivityLog(
+            store,
+            broadcasts,
+            clock,
+            delay=settings.activity_delay,
+            on_usage=retention.note_usage,
+            on_rows=outbound.note_rows,
+        )
         queue_store.add_announcer(activity.announce)
         limits = QueueLimits(
             max_per_target=settings.queue_max_messages_per_target,
@@ -233,7 +241,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         push_deliveries, inbox, work_reporter = (
             PushDeliveries(push_store, receivers, read_task=TaskReader(route_cache, sender).read),
             Inbox(queue_store, owner=owner),
-            WorkReporter(registry_client, queue_store, route_cache=route_cache, work=work, replica_id=owner),
+            WorkReporter(
+                registry_client, queue_store, route_cache=route_cache, work=work, outbound=outbound, replica_id=owner
+            ),
         )
         settlement = Settlement(
             queue_store,

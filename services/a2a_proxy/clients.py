@@ -68,19 +68,21 @@ class RegistryClient:
         replica_id: str,
         seen_revision: int,
         ages: Mapping[WorkspaceId, timedelta],
+        sent: Mapping[WorkspaceId, timedelta],
     ) -> None:
         """Report how long ago the work of workspaces ended, zero for work in hand; raises `Unavailable`.
 
-        The revision is told with the last part of a report, because it says that the report is complete.
+        `sent` says how long ago workspaces sent a message. The revision is told with the last part of a report, because
+        it says that the report is complete.
         """
+        for part, _ in _split(sorted(sent.items()), MAX_WORK_NOTICES) if sent else ():
+            request = lifecycle_pb2.ReportWorkRequest(replica_id=replica_id, sent=_build_notices(part))
+            await self._channel.call(self._lifecycle.ReportWork, request, timeout=REPORT_TIMEOUT)
         for part, is_last in _split(sorted(ages.items()), MAX_WORK_NOTICES):
             request = lifecycle_pb2.ReportWorkRequest(
                 replica_id=replica_id,
                 seen_revision=seen_revision if is_last else 0,
-                notices=[
-                    lifecycle_pb2.WorkNotice(workspace_id=workspace_id, age=duration_from_timedelta(age))
-                    for workspace_id, age in part
-                ],
+                notices=_build_notices(part),
             )
             await self._channel.call(self._lifecycle.ReportWork, request, timeout=REPORT_TIMEOUT)
 
@@ -174,6 +176,13 @@ class AuthClient:
         except ServiceError:
             return None
         return InboundSecret(answer.inbound_secret, is_healed=answer.healed)
+
+
+def _build_notices(ages: Sequence[tuple[WorkspaceId, timedelta]]) -> list[lifecycle_pb2.WorkNotice]:
+    return [
+        lifecycle_pb2.WorkNotice(workspace_id=workspace_id, age=duration_from_timedelta(age))
+        for workspace_id, age in ages
+    ]
 
 
 def _split(

@@ -1,4 +1,4 @@
-"""Reports to the registry which workspaces have work, so that only idle ones hibernate (BEY-03)."""
+"""Reports which workspaces have work, so that only idle ones hibernate (BEY-03), and which have sent messages."""
 
 import asyncio
 from contextlib import suppress
@@ -8,6 +8,7 @@ import structlog
 
 from services.a2a_proxy.clients import RegistryClient
 from services.a2a_proxy.model import Route, WorkspaceId
+from services.a2a_proxy.outbound import OutboundTracker
 from services.a2a_proxy.queue.store.transaction import QueueStore
 from services.a2a_proxy.route_cache import RouteCache
 from services.a2a_proxy.work import WorkTracker
@@ -33,6 +34,7 @@ class WorkReporter:
         *,
         route_cache: RouteCache,
         work: WorkTracker,
+        outbound: OutboundTracker,
         replica_id: str,
     ) -> None:
         """`replica_id` names this process."""
@@ -40,6 +42,7 @@ class WorkReporter:
         self._queue = queue
         self._route_cache = route_cache
         self._work = work
+        self._outbound = outbound
         self._replica_id = replica_id
         self._checked: set[WorkspaceId] = set()
         self._is_asked = asyncio.Event()
@@ -88,10 +91,12 @@ class WorkReporter:
         found = self._work.take()
         ages = {workspace_id: age for workspace_id, age in found.items() if self._hibernates(workspace_id)}
         ages |= dict.fromkeys(waiting, timedelta())
+        sent = self._outbound.take()
         try:
-            await self._registry.report_work(self._replica_id, revision, ages)
+            await self._registry.report_work(self._replica_id, revision, ages, sent)
         except BaseException:
             self._work.put_back(ages)
+            self._outbound.put_back(sent)
             raise
 
     async def _list_waiting(self, checked: list[WorkspaceId]) -> list[WorkspaceId]:

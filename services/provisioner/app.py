@@ -35,6 +35,7 @@ from services.provisioner.images import ImageRefresher
 from services.provisioner.janitor import Janitor
 from services.provisioner.logs import LogReader
 from services.provisioner.plugins.api import PluginServicer
+from services.provisioner.plugins.declared import DeclaredPlugins
 from services.provisioner.plugins.fetcher import ArchiveFetcher
 from services.provisioner.plugins.github_source import GithubSource
 from services.provisioner.plugins.local_source import LocalSource
@@ -44,6 +45,7 @@ from services.provisioner.plugins.sources import SourceRegistry
 from services.provisioner.plugins.staging import PluginStager
 from services.provisioner.provisioning_reports import ProvisioningReporter
 from services.provisioner.reconciler import Reconciler
+from services.provisioner.rolling_restart import RollingRestart
 from services.provisioner.settings import Settings
 from services.provisioner.start_gate import StartGate
 from services.provisioner.steps import StepRunner
@@ -73,7 +75,13 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         auth = AuthClient(auth_channel)
         desired_state = DesiredStateCache(registry)
         clock, gate, reporter = SystemClock(), StartGate(settings.max_concurrent_starts), ProvisioningReporter(registry)
-        images = ImageRefresher(backend if isinstance(backend, ImageHost) else None, registry)
+        images = ImageRefresher(
+            backend if isinstance(backend, ImageHost) else None,
+            registry,
+            RollingRestart(registry, turn_size=settings.max_concurrent_starts),
+        )
+        plugins = _build_plugins(settings, backend, registry)
+        declared_plugins = DeclaredPlugins(backend=backend, registry=registry, plugins=plugins)
         reconciler = Reconciler(
             backend=backend,
             desired_state=desired_state,
@@ -86,6 +94,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 notes=ProvisioningNotes(reporter, clock),
                 clock=clock,
                 platform_url=settings.platform_url,
+                on_running=declared_plugins.note_running,
             ),
             gate=gate,
             reporter=reporter,
@@ -116,11 +125,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Servicer(
                     contract=plugins_pb2.DESCRIPTOR.services_by_name["PluginService"],
                     add=plugins_pb2_grpc.add_PluginServiceServicer_to_server,
-                    servicer=PluginServicer(_build_plugins(settings, backend, registry)),
+                    servicer=PluginServicer(plugins),
                 ),
             ],
             loops=[
                 Loop(name="reconciler", run=reconciler.run, lock=lock),
+                Loop(name="declared plugins", run=declared_plugins.run),
                 Loop(name="janitor", run=Janitor(backend, desired_state, auth).sweep, every=SWEEP_INTERVAL),
                 *_build_image_loops(settings, images, lock_role=role),
             ],

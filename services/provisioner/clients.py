@@ -36,12 +36,14 @@ from services.provisioner.model import (
     InstanceStarted,
     InstanceStopFailed,
     InstanceStopped,
+    PluginChange,
     Provider,
     ProvisioningFailed,
     ProvisioningPossible,
     ProvisioningReport,
     Runtime,
     Secrets,
+    StartState,
     WorkspaceId,
 )
 
@@ -162,12 +164,23 @@ class RegistryClient:
         except NotFound:
             return ""
 
-    async def renew(self, workspace_id: WorkspaceId) -> None:
-        """Request a new instance because plugins changed. For a workspace that was removed nothing happens."""
+    async def renew(self, workspace_id: WorkspaceId, actor: str, changes: Sequence[PluginChange]) -> None:
+        """Have changes of plugins recorded, and request a new instance; nothing happens if it was removed.
+
+        `actor` made the changes, as in an audit record.
+        """
+        request = lifecycle_pb2.RenewWorkspaceRequest(
+            workspace_id=workspace_id,
+            actor=actor,
+            changes=[
+                lifecycle_pb2.PluginChange(
+                    plugin=one.plugin, is_installed=one.is_installed, source=one.source, sha256=one.sha256
+                )
+                for one in changes
+            ],
+        )
         try:
-            await self._channel.call(
-                self._lifecycle.RenewWorkspace, lifecycle_pb2.RenewWorkspaceRequest(workspace_id=workspace_id)
-            )
+            await self._channel.call(self._lifecycle.RenewWorkspace, request)
         except NotFound:
             log.info("workspace to restart is unknown", workspace=workspace_id)
 
@@ -185,6 +198,15 @@ class RegistryClient:
         """Request a new instance, with new credentials; raises a `ServiceError` if the workspace gets none now."""
         request = lifecycle_pb2.RestartWorkspaceRequest(workspace_id=workspace_id)
         await self._channel.call(self._lifecycle.RestartWorkspace, request)
+
+    async def read_start_state(self, workspace_id: WorkspaceId) -> StartState:
+        """Return how the latest start of a workspace stands; that of an unknown workspace is over."""
+        request = registry_pb2.GetWorkspaceRequest(workspace_id=workspace_id)
+        try:
+            answer = await self._channel.call(self._registry.GetWorkspace, request)
+        except NotFound:
+            return StartState.OVER
+        return _START_STATES.get(answer.workspace.status, StartState.OVER)
 
 
 class AuthClient:
@@ -254,6 +276,7 @@ def _desired_instance_from_proto(record: registry_pb2.WorkspaceRecord) -> Desire
         reference=record.instance_reference,
         files_digest=record.starter_files,
         is_provisioning=record.status == registry_pb2.WORKSPACE_STATUS_PROVISIONING,
+        plugins=tuple(record.brief.plugins),
         is_requested_start=record.status_reason in REQUESTED_START_REASONS,
     )
 
@@ -295,6 +318,12 @@ _UNREADABLE_SECRET_ERRORS: Mapping[str, type[ServiceError]] = {
     error.reason: error for error in (GlobalSecretUnreadable, WorkspaceSecretUnreadable)
 }
 """The errors by reason: auth uses the same reasons."""
+
+_START_STATES = {
+    registry_pb2.WORKSPACE_STATUS_PROVISIONING: StartState.UNDER_WAY,
+    registry_pb2.WORKSPACE_STATUS_FAILED: StartState.FAILED,
+}
+"""In every other status the start is over."""
 
 _DESIRED_STATES = {
     registry_pb2.DESIRED_STATE_RUNNING: DesiredState.RUNNING,

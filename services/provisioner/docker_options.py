@@ -10,6 +10,8 @@ DEFAULT_IMAGE = "molecule-workspace:latest"
 
 DEFAULT_NETWORK = "molecule"
 
+DEFAULT_LOGIN_REGISTRY = "ghcr.io"
+
 
 class AddressKind(StrEnum):
     """How the plane dials containers."""
@@ -29,10 +31,12 @@ class PullPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RegistryLogin:
-    """The login at the image registry. Hidden in `repr`."""
+    """The login at one image registry, which is sent to no other. Hidden in `repr`."""
 
     user: str = field(repr=False)
     token: str = field(repr=False)
+    registry: str = DEFAULT_LOGIN_REGISTRY
+    """The registry as `host[:port]`, as it stands in the names of its images."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,14 @@ MAX_BYTES = 8 * 1024 * 1024
 MAX_ENTRIES = 2000
 """Files and directories in one list."""
 
-PLANE_FILE_PREFIXES = (".auth_token", ".platform_inbound_secret", ".molecule-kit", ".molecule-half")
+PLANE_FILE_PREFIXES = (
+    ".auth_token",
+    ".platform_inbound_secret",
+    ".molecule-kit",
+    ".molecule-half",
+    ".molecule-output",
+    ".molecule-plugins",
+)
 """Names of the files that the plane writes for itself, and of their unfinished copies, begin with these."""
 
 C = TypeVar("C", str, bytes)

@@ -41,7 +41,8 @@ class DigestFetcher:
             async with aiohttp.ClientSession(timeout=self._timeout, trust_env=False) as session:
                 status, digest, challenge = await _read_head(session, url, {})
                 if status == HTTPStatus.UNAUTHORIZED:
-                    headers = {"Authorization": await self._authorize(session, challenge, name.repository)}
+                    login = image_names.choose_login(self._login, image)
+                    headers = {"Authorization": await _authorize(session, challenge, name.repository, login)}
                     status, digest, _ = await _read_head(session, url, headers)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise DigestUnknown(repr(error)) from error
@@ -49,33 +50,37 @@ class DigestFetcher:
             raise DigestUnknown(f"status {status}")
         return digest
 
-    async def _authorize(self, session: aiohttp.ClientSession, challenge: str, repository: str) -> str:
-        """Return the header with which the registry answers: a token of its service, or the login itself."""
-        basic = self._build_basic()
-        parameters = image_names.parse_challenge(challenge)
-        if not parameters.get("realm"):
-            return basic
-        realm = URL(parameters["realm"])
-        if realm.scheme != "https" and not _is_local(realm.authority):
-            raise DigestUnknown("the token service has no TLS")
-        query = {"scope": f"repository:{repository}:pull"}
-        if service := parameters.get("service"):
-            query["service"] = service
-        headers = {"Authorization": basic} if basic else {}
-        async with session.get(realm.update_query(query), headers=headers, allow_redirects=False) as response:
-            body = await response.content.read(MAX_TOKEN_BYTES)
-            if response.status != HTTPStatus.OK:
-                raise DigestUnknown(f"status {response.status} of the token service")
-        answer = strict_json.parse(body)
-        token = answer.get("token") or answer.get("access_token") if isinstance(answer, dict) else None
-        if not isinstance(token, str):
-            raise DigestUnknown("the token service sent no token")
-        return f"Bearer {token}"
 
-    def _build_basic(self) -> str:
-        if self._login is None:
-            return ""
-        return "Basic " + b64encode(f"{self._login.user}:{self._login.token}".encode()).decode()
+async def _authorize(
+    session: aiohttp.ClientSession, challenge: str, repository: str, login: RegistryLogin | None
+) -> str:
+    """Return the header with which the registry answers: a token of its service, or the login itself."""
+    basic = _build_basic(login)
+    parameters = image_names.parse_challenge(challenge)
+    if not parameters.get("realm"):
+        return basic
+    realm = URL(parameters["realm"])
+    if realm.scheme != "https" and not _is_local(realm.authority):
+        raise DigestUnknown("the token service has no TLS")
+    query = {"scope": f"repository:{repository}:pull"}
+    if service := parameters.get("service"):
+        query["service"] = service
+    headers = {"Authorization": basic} if basic else {}
+    async with session.get(realm.update_query(query), headers=headers, allow_redirects=False) as response:
+        body = await response.content.read(MAX_TOKEN_BYTES)
+        if response.status != HTTPStatus.OK:
+            raise DigestUnknown(f"status {response.status} of the token service")
+    answer = strict_json.parse(body)
+    token = answer.get("token") or answer.get("access_token") if isinstance(answer, dict) else None
+    if not isinstance(token, str):
+        raise DigestUnknown("the token service sent no token")
+    return f"Bearer {token}"
+
+
+def _build_basic(login: RegistryLogin | None) -> str:
+    if login is None:
+        return ""
+    return "Basic " + b64encode(f"{login.user}:{login.token}".encode()).decode()
 
 
 async def _read_head(session: aiohttp.ClientSession, url: URL, headers: dict[str, str]) -> tuple[int, str, str]:

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from services.provisioner.docker_options import RegistryLogin
+
 DEFAULT_REGISTRY = "registry-1.docker.io"
 """The registry of references that name none."""
 
@@ -32,6 +34,15 @@ def parse_image(image: str) -> ImageName:
     if registry == DEFAULT_REGISTRY and "/" not in repository:
         repository = f"library/{repository}"
     return ImageName(registry=registry, repository=repository, reference=digest if at else tag or DEFAULT_TAG)
+
+
+def choose_login(login: RegistryLogin | None, image: str) -> RegistryLogin | None:
+    """Return the login if the image is at its registry; the operator's credentials go nowhere else (PROV-49)."""
+    return login if login is not None and _is_at(image, login.registry) else None
+
+
+def _is_at(image: str, registry: str) -> bool:
+    return parse_image(image).registry.lower() == parse_image(f"{registry}/any").registry.lower()
 
 
 def parse_challenge(header: str) -> dict[str, str]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.chassis.errors import ServiceError
 from services.provisioner.backends.base import ImageHost
 from services.provisioner.clients import RegistryClient
 from services.provisioner.errors import (
@@ -16,14 +15,14 @@ from services.provisioner.errors import (
     InstancesUnlisted,
     UnknownRuntime,
 )
-from services.provisioner.model import WorkspaceId
+from services.provisioner.rolling_restart import RollingRestart
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshResult:
-    """The runtimes whose image was pulled or was not, and the names of the instances that are replaced."""
+    """The runtimes whose image was pulled or was not, and the names of the instances that were replaced."""
 
     pulled: Sequence[str] = ()
     failed: Sequence[str] = ()
@@ -33,10 +32,11 @@ class RefreshResult:
 class ImageRefresher:
     """Refreshes images for the operator and for the watcher, in every replica. One refresh runs at a time."""
 
-    def __init__(self, host: ImageHost | None, registry: RegistryClient) -> None:
+    def __init__(self, host: ImageHost | None, registry: RegistryClient, restarts: RollingRestart) -> None:
         """`host` is the backend; `None` if it uses no images."""
         self._host = host
         self._registry = registry
+        self._restarts = restarts
         self._one_at_a_time = asyncio.Lock()
 
     async def find_images(self) -> dict[str, str]:
@@ -47,7 +47,7 @@ class ImageRefresher:
         return {runtime: image or default for runtime, image in (await self._registry.read_images()).items()}
 
     async def refresh(self, runtime: str = "", *, recreate: bool = False) -> RefreshResult:
-        """Pull the image of a runtime, or of all, and on request restart the workspaces that run on a pulled one.
+        """Pull the image of a runtime, or of all, and on request restart the workspaces on a pulled one, in turns.
 
         A pull that fails is listed. Raises `ImagesUnused`, `UnknownRuntime` or `InstancesUnlisted`.
         """
@@ -68,7 +68,8 @@ class ImageRefresher:
                 running = await self._host.find_running(available)
             except BackendUnavailable as error:
                 raise InstancesUnlisted(pulled, failed) from error
-            recreated = [name for workspace_id, name in sorted(running.items()) if await self._restart(workspace_id)]
+            restarted = await self._restarts.restart(sorted(running))
+            recreated = [name for workspace_id, name in sorted(running.items()) if workspace_id in restarted]
             return RefreshResult(pulled=pulled, failed=failed, recreated=recreated)
 
     async def _pull(self, host: ImageHost, image: str) -> bool:
@@ -76,14 +77,5 @@ class ImageRefresher:
             await host.pull_image(image)
         except (ImageMissing, BackendUnavailable) as error:
             log.warning("image not refreshed", image=image, error=repr(error))
-            return False
-        return True
-
-    async def _restart(self, workspace_id: WorkspaceId) -> bool:
-        """Request a new instance; a workspace that gets none now, or was removed meanwhile, is left out."""
-        try:
-            await self._registry.restart(workspace_id)
-        except ServiceError as error:
-            log.warning("workspace not restarted on its new image", workspace=workspace_id, error=repr(error))
             return False
         return True

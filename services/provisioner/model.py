@@ -55,6 +55,8 @@ class DesiredInstance:
     """The digest of the workspace's starter files; empty for none."""
     is_provisioning: bool = field(default=False, compare=False)
     """Whether the workspace has the status provisioning: its agent has not registered since the last start."""
+    plugins: tuple[str, ...] = field(default=(), compare=False)
+    """The plugins that its template declares, as sources or as names of local ones."""
     is_requested_start: bool = field(default=False, compare=False)
     """Whether a caller waits for this start: of a restart, of a paused workspace, or of one that a message woke."""
 
@@ -192,6 +194,16 @@ class LogTail:
     truncated: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginChange:
+    """A plugin that was installed or removed. `source` and `sha256` are empty for a removed one."""
+
+    plugin: str
+    is_installed: bool
+    source: str = ""
+    sha256: str = ""
+
+
 class Condition(StrEnum):
     """The result of checking an instance."""
 
@@ -254,6 +266,15 @@ class ProvisioningPossible:
     """A start that failed may succeed now."""
 
     generation: int
+
+
+class StartState(StrEnum):
+    """How the latest start of a workspace stands, as the registry sees it."""
+
+    UNDER_WAY = "under_way"
+    FAILED = "failed"
+    OVER = "over"
+    """The agent has registered, or the workspace is not to run any more."""
 
 
 class ProvisioningStep(StrEnum):

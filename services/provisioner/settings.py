@@ -15,6 +15,7 @@ from services.chassis.settings import DatabaseSettings, require_readable_file, w
 from services.provisioner.control_plane_options import ControlPlaneOptions
 from services.provisioner.docker_options import (
     DEFAULT_IMAGE,
+    DEFAULT_LOGIN_REGISTRY,
     DEFAULT_NETWORK,
     DEFAULT_TIER_LIMITS,
     AddressKind,
@@ -145,6 +146,11 @@ class Settings(DatabaseSettings):
     ghcr_token: SecretStr = Field(default=SecretStr(""), validation_alias="GHCR_TOKEN")
     """Token of that user. Both or none have to be set."""
 
+    ghcr_host: str = Field(
+        default=DEFAULT_LOGIN_REGISTRY, validation_alias="GHCR_HOST", pattern=r"^[a-zA-Z0-9.-]{1,253}(:[0-9]{1,5})?$"
+    )
+    """Registry that this login is for, as it stands in the names of images; other registries never receive it."""
+
     plugin_sources: str = "local"
     """Schemes of sources that plugins may come from, separated by commas: `local`, `github`."""
 
@@ -268,7 +274,7 @@ class Settings(DatabaseSettings):
             address_kind=self.docker_address,
             pull=self.docker_pull,
             platform=self.image_platform,
-            login=RegistryLogin(self.ghcr_user, token) if token else None,
+            login=RegistryLogin(self.ghcr_user, token, self.ghcr_host) if token else None,
             allows_privileged=self.docker_allow_privileged,
             tier_limits=DEFAULT_TIER_LIMITS
             | {

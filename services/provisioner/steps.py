@@ -1,6 +1,7 @@
 """Runs one step for one workspace: reports a fact, or starts, stops or forgets its instance."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -32,6 +33,7 @@ from services.provisioner.model import (
     Instance,
     InstanceExited,
     InstanceStopFailed,
+    Phase,
     ProvisioningFailed,
     ProvisioningPossible,
     ProvisioningStep,
@@ -65,7 +67,9 @@ class StepRunner:
         notes: ProvisioningNotes,
         clock: Clock,
         platform_url: str,
+        on_running: Callable[[DesiredInstance], None] = lambda _: None,
     ) -> None:
+        """`on_running` is called when the instance of the present generation was seen to run, perhaps repeatedly."""
         self._backend = backend
         self._registry = registry
         self._auth = auth
@@ -73,6 +77,7 @@ class StepRunner:
         self._notes = notes
         self._clock = clock
         self._platform_url = platform_url
+        self._on_running = on_running
 
     def has_work(self, desired: DesiredInstance, instance: Instance | None, *, last_report: Report | None) -> bool:
         """Whether there is a fact to report or a step to take."""
@@ -99,6 +104,8 @@ class StepRunner:
             self._gate.leave(desired.workspace_id)
         match step:
             case Step.NOTHING:
+                if instance and instance.phase is Phase.RUNNING and instance.generation == desired.generation:
+                    self._on_running(desired)
                 return None
             case Step.START:
                 return await self._start(desired, instance, progress, timeout)

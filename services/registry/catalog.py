@@ -112,7 +112,7 @@ class Catalog:
 
     def has_runtime(self, runtime: str) -> bool:
         """Whether the catalogue contains the runtime."""
-        return runtime in self._runtimes or self.is_startable(runtime)
+        return runtime in self._runtimes or self.is_startable(runtime, uses_images=True)
 
     def provision_limit(self, runtime: str) -> timedelta:
         """Return how long an agent may take to start: the override, else the template limit, else the runtime's own."""
@@ -139,13 +139,14 @@ class Catalog:
         """Return the image of its instances, for backends that run images; empty for that of the backend (PROV-15)."""
         return self._images.get(runtime, "")
 
-    def is_startable(self, runtime: str) -> bool:
-        """Whether there is an adapter, a command or an image for the runtime."""
-        return runtime in self._adapters or runtime in self._commands or bool(self.image(runtime))
+    def is_startable(self, runtime: str, *, uses_images: bool) -> bool:
+        """Whether there is an adapter or a command for the runtime, or an image and a backend that uses images."""
+        has_command = runtime in self._adapters or runtime in self._commands
+        return has_command or (uses_images and bool(self.image(runtime)))
 
-    def startable_runtimes(self) -> tuple[str, ...]:
-        """Return the runtimes for which there is an adapter, a command or an image, sorted."""
-        return tuple(sorted(name for name in self._list_names() if self.is_startable(name)))
+    def startable_runtimes(self, *, uses_images: bool) -> tuple[str, ...]:
+        """Return the runtimes that can be started, sorted; `uses_images` as in `is_startable`."""
+        return tuple(sorted(name for name in self._list_names() if self.is_startable(name, uses_images=uses_images)))
 
     def _list_names(self) -> set[str]:
         return {*self._runtimes, *self._adapters, *self._commands}

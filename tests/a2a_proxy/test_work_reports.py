@@ -83,6 +83,29 @@ async def test_a_message_that_waits_in_the_queue_is_work_in_hand(proxy, gateway)
     assert reported == {TARGET: timedelta()}
 
 
+async def test_the_sender_of_a_message_that_was_answered_is_reported_once_also_if_it_never_hibernates(proxy, gateway):
+    async with agent_of(proxy):
+        proxy.registry.set_workspace(CALLER, hibernates_when_idle=False)
+        await gateway.send_message(message_body(), sender=A_WORKSPACE)
+        await gateway.send_message(message_body())
+        sent = await eventually(lambda: [notice for report in proxy.lifecycle.reports for notice in report.sent])
+        await answer(proxy, check(proxy))
+
+    assert [notice.workspace_id for notice in sent] == [CALLER]
+    assert sent[0].age.ToTimedelta() < timedelta(seconds=30)
+    assert sum(len(report.sent) for report in proxy.lifecycle.reports) == 1
+
+
+async def test_a_message_that_is_refused_is_none_that_was_sent(proxy, gateway):
+    place(proxy, target=CALLER)
+    place(proxy, "http://127.0.0.1:1")
+    proxy.registry.denied.add((CALLER, TARGET))
+    await gateway.send_message(message_body(), sender=A_WORKSPACE)
+    await answer(proxy, check(proxy))
+
+    assert [report for report in proxy.lifecycle.reports if report.sent] == []
+
+
 async def test_work_of_a_workspace_that_does_not_hibernate_is_not_reported(proxy, gateway):
     async with agent_of(proxy):
         proxy.registry.set_workspace(CALLER, hibernates_when_idle=False)

@@ -20,6 +20,10 @@ PROGRAM_SCRIPT = Path(__file__).with_name("build_program.sh")
 
 TAG = "compose-test"
 
+COLLECTOR = Path(__file__).with_name("collector")
+
+COLLECTOR_IMAGE = f"molecule-test-collector:{TAG}"
+
 ENGINE_SOCKET = Path("/var/run/docker.sock")
 
 
@@ -35,9 +39,11 @@ def find_program() -> tuple[str, ...]:
 
 
 def build_images() -> None:
-    """Build all images from Debian packages."""
+    """Build all images from Debian packages, and one that stands for that of the OpenTelemetry collector."""
     base = docker_images.build_base_image()
     run(str(IMAGES_SCRIPT), base, base, environment={"TAG": TAG, "DOCKER_BUILDKIT": "0"})
+    build = ("docker", "build", "--quiet", "--build-arg", f"BASE=molecule-plane:{TAG}", "--tag", COLLECTOR_IMAGE)
+    run(*build, str(COLLECTOR), environment={"DOCKER_BUILDKIT": "0"})
 
 
 class ComposeProject:
@@ -57,6 +63,7 @@ class ComposeProject:
             "POSTGRES_IMAGE": f"molecule-postgres:{TAG}",
             "BALANCER_IMAGE": f"molecule-balancer:{TAG}",
             "WORKSPACE_IMAGE": f"molecule-workspace:{TAG}",
+            "COLLECTOR_IMAGE": COLLECTOR_IMAGE,
             **(environment or {}),
         }
 
@@ -64,6 +71,10 @@ class ComposeProject:
         """Run a command of compose and return what it printed."""
         command = (*find_program(), "--progress", "quiet", "--env-file", os.devnull, *self._files, *arguments)
         return run(*command, environment=self._environment, check=check)
+
+    def add_file(self, file: str) -> None:
+        """Use a further file of compose from now on."""
+        self._files += ["-f", str(ROOT / "deploy" / file)]
 
     def container(self, service: str) -> str:
         """Return the name of the container of a service."""

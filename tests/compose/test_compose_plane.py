@@ -22,7 +22,8 @@ RECOVERY_SECONDS = 60
 def project() -> Iterator[ComposeProject]:
     """A plane of one container for each service."""
     build_images()
-    project = ComposeProject("molecule-compose-test", "compose.yaml", subnet="10.224.32")
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "COMPOSE_PROFILES": "telemetry"}
+    project = ComposeProject("molecule-compose-test", "compose.yaml", subnet="10.224.32", environment=environment)
     remove(project)
     try:
         project.run("up", "--detach", "--wait")
@@ -32,8 +33,8 @@ def project() -> Iterator[ComposeProject]:
 
 
 def remove(project: ComposeProject) -> None:
-    project.run("run", "--rm", "purge", check=False)
     project.run("down", "--volumes", "--remove-orphans", check=False)
+    project.run("run", "--rm", "purge", check=False)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -103,6 +104,35 @@ async def test_services_run_without_privileges_and_tools(project, team):
     assert lines[7:11] == ["ca.pem", "cert.pem", "database-url", "key.pem"]
 
 
+async def test_every_process_sends_its_traces_to_the_collector(project, http, team):
+    await send(http, team["lead"], "traced")
+    assert (await http.get(f"/workspaces/{team['lead']}/logs")).is_success
+
+    def list_senders() -> set[str]:
+        words = [line.split() for line in run("docker", "logs", project.container("collector")).splitlines()]
+        return {name.removeprefix("molecule.") for _, name, *_ in words}
+
+    processes = {"gateway", "registry", "provisioner", "a2a_proxy", "auth"}
+    await eventually(lambda: processes <= list_senders(), within=RECOVERY_SECONDS)
+
+
+@pytest.mark.parametrize("service", ["gateway", "auth", "provisioner"])
+async def test_the_command_finds_the_plane_in_every_container(project, team, service):
+    token = project.run("exec", "-T", "auth", "cat", "/etc/molecule/auth/admin-token")
+    status = project.run("exec", "-T", "-e", f"MOLECULE_TOKEN={token}", service, "molecule", "status")
+
+    assert "registry ok" in status
+    assert team["lead"] in status
+
+
+async def test_running_containers_are_those_that_the_command_shows(project, http, team):
+    format_ = "{{.Names}}"
+    label = f"label=molecule.platform.instance={project.name}"
+    running = run("docker", "ps", "--format", format_, "--filter", label).split()
+
+    assert sorted(running) == sorted(f"ws-{workspace_id[:12]}" for workspace_id in team.values())
+
+
 async def test_agents_reach_the_gateway_and_no_other_service(project, team):
     agent = f"ws-{team['lead'][:12]}"
     script = (
@@ -160,10 +190,27 @@ async def test_missing_secret_stops_the_service_with_one_line_until_it_is_there(
     await eventually(is_ready, within=RECOVERY_SECONDS)
 
 
-async def test_nothing_stays_of_a_plane_that_is_purged(project, team):
-    project.run("stop", "provisioner")
-    project.run("run", "--rm", "purge")
+async def test_replicas_are_added_to_a_running_plane_and_each_one_may_be_killed(project, http, team):
+    project.add_file("compose.replicas.yaml")
+    project.run("up", "--detach", "--wait")
+    assert await send(http, team["lead"], "two of each") == "two of each"
+
+    for service in ("auth", "registry", "provisioner", "a2a-proxy", "gateway"):
+        project.run("kill", service)  # the engine starts no container that was killed through it
+        assert await send(http, team["lead"], f"without {service}") == f"without {service}"
+        assert await wait_until_all_online(http) == team
+        project.run("start", service)
+        project.run("kill", f"{service}-2")
+        assert await send(http, team["lead"], f"without {service}-2") == f"without {service}-2"
+        project.run("start", f"{service}-2")
+
+
+async def test_nothing_stays_of_a_plane_that_is_removed_and_purged(project, team):
     project.run("down", "--volumes")
+    instances = [name for name in project.list_leftovers() if name.startswith("ws-")]
+    assert instances
+
+    project.run("run", "--rm", "purge")
 
     assert project.list_leftovers() == []
 

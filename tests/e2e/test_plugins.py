@@ -71,3 +71,30 @@ async def test_a_plugin_is_installed_seen_by_the_restarted_agent_and_removed(pla
     assert removed.json() == {"plugin": "news", "status": "uninstalled"}
     assert files.json() == []
     assert (again.status_code, again.json()) == (404, {"error": "plugin not found"})
+
+
+@pytest.mark.covers("PLG-04")
+async def test_a_declared_plugin_is_installed_at_the_first_start_and_the_audit_log_says_by_whom(plane, agent_of):
+    template = {"name": "team", "workspaces": [{"name": "newsreader", "runtime": "echo", "plugins": ["news"]}]}
+    imported = await plane.http.post("/org/import", json={"template": template}, headers=plane.admin)
+    assert imported.status_code == 201, imported.text
+    [workspace_id] = [one["id"] for one in imported.json()["workspaces"]]
+
+    async def list_installed():
+        listed = await plane.http.get(f"/workspaces/{workspace_id}/plugins", headers=plane.admin)
+        return listed.is_success and [plugin["name"] for plugin in listed.json()] == ["news"]
+
+    await eventually(list_installed, within=30)
+    await wait_until_online(plane, workspace_id)
+    await plane.http.delete(f"/workspaces/{workspace_id}/plugins/news", headers=plane.admin)
+
+    async def list_records():
+        found = await plane.http.get("/audit", params={"workspace_id": workspace_id}, headers=plane.admin)
+        records = {record["action"]: record for record in found.json()}
+        return records if "plugin.removed" in records else None
+
+    records = await eventually(list_records, within=30)
+    installed, removed = records["plugin.installed"], records["plugin.removed"]
+    assert (installed["actor"], installed["details"]["source"]) == ("service:provisioner", "local://news")
+    assert len(installed["details"]["sha256"]) == 64
+    assert (removed["actor"], removed["details"]) == ("anonymous", {"plugin": "news"})

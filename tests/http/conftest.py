@@ -156,5 +156,5 @@ async def quick_url(application: Application) -> AsyncIterator[str]:
 
 
 def pytest_asyncio_loop_factories(config, item):
-    """Run each test on both event loops: the gateway uses uvloop, and agents that of asyncio, which takes less memory."""
+    """Run each test on both event loops: the gateway uses uvloop, and agents that of asyncio, which is smaller."""
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

@@ -80,6 +80,27 @@ def test_a_crash_loop_shows_its_cause_its_count_and_its_age():
             },
             "It ended twice, at last: exit code 1. Last exit 30s ago.",
         ),
+        (
+            {
+                "status": "provisioning",
+                "status_detail": "It starts.",
+                "provisioning": {"text": "The start waits for its turn.", "position": 2},
+            },
+            "The start waits for its turn. Place 2 in the queue.",
+        ),
+        (
+            {
+                "status": "provisioning",
+                "provisioning": {"text": "The start is tried again. The agent ended before it registered."},
+                "last_exit": {"code": 3, "text": "exit code 3", "at": "2026-05-01T11:59:30Z"},
+            },
+            "The start is tried again. The agent ended before it registered. Last exit code 3 30s ago.",
+        ),
+        (
+            {"status": "failed", "status_detail": "No image.", "provisioning": {"text": "The start failed."}},
+            "No image.",
+        ),
+        ({"status": "provisioning", "status_reason": "created", "provisioning": "odd"}, "created"),
         ({"status": "failed", "last_exit": {"code": 1, "text": "no key"}}, "last exit code 1: no key"),
         ({"status": "failed", "status_reason": "crashed", "last_exit": "odd"}, "crashed"),
         ({"status": "failed"}, ""),

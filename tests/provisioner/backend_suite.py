@@ -167,6 +167,21 @@ class BackendSuite:
         await backend.forget(spec.workspace_id)
         assert await backend.read_logs(spec.workspace_id, 2) is None
 
+    @pytest.mark.covers("PROV-55")
+    async def test_output_of_instances_that_were_replaced_is_read_before_that_of_their_successor(
+        self, backend: Backend, spec: Spec
+    ):
+        for generation in (1, 2, 3):
+            await backend.start(replace(spec, generation=generation))
+            await self.append_output(backend, spec.workspace_id, f"from {generation}\n".encode())
+            await backend.stop(spec.workspace_id)
+
+        found = await backend.read_logs(spec.workspace_id, 5000)
+
+        assert found
+        lines = [line for line in found.output.splitlines() if line.startswith("from")]
+        assert lines == ["from 1", "from 2", "from 3"]
+
     async def test_endless_line_is_cut_to_half_a_mebibyte(self, backend: Backend, spec: Spec):
         await backend.start(spec)
         await self.append_output(backend, spec.workspace_id, b"x" * 1_000_000 + b"the end")

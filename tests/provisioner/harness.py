@@ -17,6 +17,7 @@ from services.provisioner.images import ImageRefresher
 from services.provisioner.janitor import Janitor
 from services.provisioner.provisioning_reports import ProvisioningReporter
 from services.provisioner.reconciler import Reconciler
+from services.provisioner.rolling_restart import TURN_LIMIT, RollingRestart
 from services.provisioner.start_gate import SLOT_LIMIT, StartGate
 from services.provisioner.steps import StepRunner
 from services.provisioner.workspace_progress import ProvisioningNotes
@@ -51,7 +52,13 @@ class ProvisionerHarness:
 
 @asynccontextmanager
 async def provisioner_harness(
-    backend, *, registry: FakeRegistry | None = None, clock=None, slots: int = 3, slot_limit: timedelta = SLOT_LIMIT
+    backend,
+    *,
+    registry: FakeRegistry | None = None,
+    clock=None,
+    slots: int = 3,
+    slot_limit: timedelta = SLOT_LIMIT,
+    turn_limit: timedelta = TURN_LIMIT,
 ) -> AsyncIterator[ProvisionerHarness]:
     """Assemble a provisioner for a backend. With a `clock`, the test decides how time passes."""
     registry, auth = registry or FakeRegistry(), FakeAuth()
@@ -78,7 +85,8 @@ async def provisioner_harness(
             clock=clock,
             platform_url="http://plane.test",
         )
-        images = ImageRefresher(backend if isinstance(backend, ImageHost) else None, registry_client)
+        restarts = RollingRestart(registry_client, turn_size=slots, turn_limit=turn_limit)
+        images = ImageRefresher(backend if isinstance(backend, ImageHost) else None, registry_client, restarts)
         yield ProvisionerHarness(
             registry=registry,
             auth=auth,

@@ -12,7 +12,7 @@ from typing import Any
 import docker
 import pytest
 
-from services.provisioner.backends.docker import names
+from services.provisioner.backends.docker import former_output, names
 from services.provisioner.backends.docker.backend import DockerBackend
 from services.provisioner.backends.docker.container import USER_ID
 from services.provisioner.docker_options import DockerOptions, PullPolicy
@@ -101,6 +101,33 @@ async def proxy(tmp_path):
 def distant_backend(options, installation_id, proxy):
     """The backend behind the proxy, with a short time limit."""
     return DockerBackend(replace(options, host=proxy.host, timeout=timedelta(seconds=6)), installation_id)
+
+
+@pytest.mark.covers("PROV-55")
+async def test_output_of_containers_that_were_replaced_or_discarded_is_bounded_and_tells_how_they_ended(backend, spec):
+    await backend.start(spec)
+    execute(spec.workspace_id, "sh", "-c", f"seq 1 900 > /proc/{AGENT_PID}/fd/1")
+    subprocess.run(("docker", "kill", names.name_container(spec.workspace_id)), check=True, capture_output=True)
+    await backend.start(replace(spec, generation=2))
+    first = (await backend.read_logs(spec.workspace_id, 5000)).output.splitlines()
+    execute(spec.workspace_id, "sh", "-c", f"echo second > /proc/{AGENT_PID}/fd/1")
+    await backend.discard(spec.workspace_id)
+    await backend.start(replace(spec, generation=3))
+    second = await backend.read_logs(spec.workspace_id, 5000)
+
+    assert first[0] == str(900 - former_output.MAX_LINES + 1)
+    assert first[-2:] == ["900", "molecule: instance 1 ended with exit code 137; what follows is of a later one"]
+    assert second.output.splitlines()[-3:-1] == [first[-1], "second"]
+    assert second.output.count("molecule: instance") == 2
+    assert second.truncated
+
+
+@pytest.mark.covers("PROV-55")
+async def test_agent_that_replaces_its_kept_output_by_a_link_shows_nothing_else(backend, spec):
+    await backend.start(spec)
+    execute(spec.workspace_id, "sh", "-c", "ln -sf /etc/passwd /configs/.molecule-output")
+
+    assert "root" not in (await backend.read_logs(spec.workspace_id, 100)).output
 
 
 @pytest.mark.covers("PROV-11", "PROV-12")

@@ -1,6 +1,8 @@
 """Images on a real Docker Engine, pulled from a registry of the tests."""
 
+import json
 import uuid
+from base64 import b64encode
 from dataclasses import replace
 
 import docker
@@ -89,7 +91,7 @@ async def test_refresh_pulls_what_is_there_and_replaces_the_containers_of_the_ol
 async def test_registry_that_wants_a_login_gets_that_of_the_settings(registry, backend):
     registry.add_image("agents/plain", "plain 1")
     registry.requires_login = True
-    options = replace(backend._options, login=RegistryLogin(USER, PASSWORD))
+    options = replace(backend._options, login=RegistryLogin(USER, PASSWORD, registry.host))
     async with provisioner_harness(backend) as harness:
         harness.registry.images["echo"] = ""
         assert await harness.images.refresh() == RefreshResult(failed=["echo"], pulled=[])
@@ -98,8 +100,38 @@ async def test_registry_that_wants_a_login_gets_that_of_the_settings(registry, b
         harness.registry.images["echo"] = ""
         assert await harness.images.refresh() == RefreshResult(pulled=["echo"], failed=[])
     await knowing.close()
+    elsewhere = DockerBackend(replace(options, login=RegistryLogin(USER, PASSWORD, "ghcr.io")), "test-login")
+    async with provisioner_harness(elsewhere) as harness:
+        harness.registry.images["echo"] = ""
+        assert await harness.images.refresh() == RefreshResult(failed=["echo"], pulled=[])
+    await elsewhere.close()
 
     assert "token repository:agents/plain:pull" in registry.requests
+
+
+@pytest.mark.covers("PROV-49", "PROV-56")
+async def test_private_registry_gets_the_docker_login_of_the_host_also_one_made_after_the_start(
+    engine, registry, backend, tmp_path, monkeypatch
+):
+    one = build_test_spec().workspace_id
+    registry.add_image("agents/plain", "plain 1")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    async with provisioner_harness(backend) as harness:
+        harness.registry.images["echo"] = ""
+        async with harness.reconciling():
+            harness.registry.set_desired(one)
+            await harness.registry.wait_for_fact(one, 1, "instance_started", within=60)
+            registry.requires_login = True
+            registry.add_image("agents/plain", "plain 2")
+            assert (await harness.images.refresh(recreate=True)).failed == ["echo"]
+
+            login = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+            (tmp_path / "config.json").write_text(json.dumps({"auths": {registry.host: {"auth": login}}}))
+            refreshed = await harness.images.refresh(recreate=True)
+
+            assert refreshed == RefreshResult(pulled=["echo"], failed=[], recreated=[names.name_container(one)])
+            await harness.registry.wait_for_fact(one, 2, "instance_started", within=60)
+            assert read_version(engine, one) == "plain 2"
 
 
 @pytest.mark.covers("PROV-51")

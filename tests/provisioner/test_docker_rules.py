@@ -11,6 +11,7 @@ from services.provisioner.backends.docker.images import build_login, default_ima
 from services.provisioner.backends.docker.installation import load_installation_id
 from services.provisioner.backends.docker.refusals import is_removal_in_progress
 from services.provisioner.docker_options import AddressKind, DockerOptions, RegistryLogin
+from services.provisioner.image_names import choose_login
 from services.provisioner.model import Phase, WorkspaceId
 from services.provisioner.settings import Settings
 from tests.provisioner.backend_suite import build_test_spec
@@ -62,6 +63,27 @@ def test_pulls_carry_the_login_if_there_is_one():
 
 
 @pytest.mark.covers("PROV-49")
+@pytest.mark.parametrize(
+    ("registry", "image", "is_sent"),
+    [
+        ("ghcr.io", "ghcr.io/agents/one:7", True),
+        ("GHCR.io", "ghcr.io/agents/one@sha256:00", True),
+        ("docker.io", "agents/one", True),
+        ("127.0.0.1:5000", "127.0.0.1:5000/agents/one", True),
+        ("ghcr.io", "agents/one", False),
+        ("ghcr.io", "ghcr.io.example.com/agents/one", False),
+        ("ghcr.io", "ghcr.io:5000/agents/one", False),
+        ("ghcr.io", "example.com/ghcr.io/agents/one", False),
+    ],
+)
+def test_login_is_sent_to_its_own_registry_only(registry, image, is_sent):
+    login = RegistryLogin("ada", "secret", registry)
+
+    assert choose_login(login, image) is (login if is_sent else None)
+    assert choose_login(None, image) is None
+
+
+@pytest.mark.covers("PROV-49")
 @pytest.mark.parametrize("given", [{"GHCR_USER": "ada"}, {"GHCR_TOKEN": "secret"}])
 def test_half_a_login_is_refused_at_the_start(given):
     with pytest.raises(InvalidSettings, match="GHCR_USER and GHCR_TOKEN"):
@@ -72,13 +94,14 @@ def test_settings_become_options():
     given = {
         "GHCR_USER": "ada",
         "GHCR_TOKEN": "secret",
+        "GHCR_HOST": "registry.test:5000",
         "TIER4_MEMORY_MB": "8192",
         "PROVISIONER_DOCKER_ADDRESS": "name",
     }
 
     options = load_settings(Settings, REQUIRED | given).docker_options
 
-    assert options.login == RegistryLogin("ada", "secret")
+    assert options.login == RegistryLogin("ada", "secret", "registry.test:5000")
     assert options.tier_limits[4].memory_mb == 8192
     assert options.address_kind is AddressKind.NAME
     assert "secret" not in repr(options)

@@ -1,7 +1,12 @@
 """The refresh of images and the watcher, without a Docker Engine."""
 
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
 import pytest
 
+from protos.registry.v1 import registry_pb2
 from services.provisioner.backends.fake import FakeBackend
 from services.provisioner.docker_options import RegistryLogin
 from services.provisioner.errors import BackendUnavailable, ImageMissing, ImagesUnused, InstancesUnlisted
@@ -13,6 +18,13 @@ from services.provisioner.model import Phase
 from tests.provisioner.backend_suite import build_test_spec
 from tests.provisioner.harness import provisioner_harness
 from tests.provisioner.image_registry import PASSWORD, USER, serve_image_registry
+from tests.waiting import eventually
+
+PROVISIONING = registry_pb2.WORKSPACE_STATUS_PROVISIONING
+
+ONLINE = registry_pb2.WORKSPACE_STATUS_ONLINE
+
+FAILED = registry_pb2.WORKSPACE_STATUS_FAILED
 
 
 class ImageBackend(FakeBackend):
@@ -81,6 +93,51 @@ async def test_workspace_that_may_not_restart_is_not_listed_as_replaced():
         result = await harness.images.refresh(recreate=True)
 
     assert result.recreated == [f"c-{first.workspace_id}"]
+
+
+@asynccontextmanager
+async def three_that_run(*, slots: int, turn_limit: timedelta = timedelta(minutes=1)):
+    """Yield a plane whose three workspaces run on one image, and their ids in the order of the turns."""
+    specs = sorted((build_test_spec() for _ in range(3)), key=lambda spec: spec.workspace_id)
+    backend = ImageBackend()
+    async with provisioner_harness(backend, slots=slots, turn_limit=turn_limit) as harness:
+        harness.registry.images["a"] = ""
+        for spec in specs:
+            await backend.start(spec)
+            harness.registry.set_desired(spec.workspace_id, status=PROVISIONING)
+        yield harness, [spec.workspace_id for spec in specs]
+
+
+@pytest.mark.covers("PROV-48")
+async def test_workspaces_restart_in_turns():
+    async with three_that_run(slots=2) as (harness, ids):
+        registry = harness.registry
+        refresh = asyncio.ensure_future(harness.images.refresh(recreate=True))
+        await eventually(lambda: [registry.records[one].generation for one in ids] == [2, 2, 1])
+        registry.set_desired(ids[0], generation=2, status=ONLINE)
+        registry.set_desired(ids[1], generation=2, status=FAILED)
+        await eventually(lambda: [registry.records[one].generation for one in ids] == [2, 2, 2])
+        assert not refresh.done()
+        registry.set_desired(ids[2], generation=2, status=ONLINE)
+
+        assert (await refresh).recreated == [f"c-{one}" for one in ids]
+
+
+@pytest.mark.covers("PROV-48")
+async def test_workspaces_keep_their_instances_once_a_whole_turn_failed_on_the_new_image():
+    async with three_that_run(slots=2) as (harness, ids):
+        for one in ids:
+            harness.registry.set_desired(one, status=FAILED)
+
+        assert (await harness.images.refresh(recreate=True)).recreated == [f"c-{one}" for one in ids[:2]]
+
+        assert harness.registry.records[ids[2]].generation == 1
+
+
+@pytest.mark.covers("PROV-48")
+async def test_slow_agents_delay_the_next_turn_for_a_limited_time():
+    async with three_that_run(slots=1, turn_limit=timedelta(milliseconds=50)) as (harness, ids):
+        assert (await harness.images.refresh(recreate=True)).recreated == [f"c-{one}" for one in ids]
 
 
 @pytest.mark.covers("PROV-48")
@@ -159,8 +216,8 @@ async def test_digest_is_read_with_and_without_a_login():
         assert await DigestFetcher(None).fetch(image) == digest
 
         registry.requires_login = True
-        assert await DigestFetcher(RegistryLogin(USER, PASSWORD)).fetch(image) == digest
-        for login in (None, RegistryLogin(USER, "wrong")):
+        assert await DigestFetcher(RegistryLogin(USER, PASSWORD, registry.host)).fetch(image) == digest
+        for login in (None, RegistryLogin(USER, "wrong", registry.host), RegistryLogin(USER, PASSWORD, "ghcr.io")):
             with pytest.raises(DigestUnknown):
                 await DigestFetcher(login).fetch(image)
         assert registry.requests.count("GET agents/one") == 0

@@ -7,6 +7,7 @@ import io
 import os
 import tarfile
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -19,8 +20,9 @@ from services.chassis.service import Servicer
 from services.provisioner.backends.fake import FakeBackend
 from services.provisioner.clients import RegistryClient
 from services.provisioner.errors import FileAccessFailed, OrgAccessDenied
-from services.provisioner.model import FileRoot
+from services.provisioner.model import DesiredInstance, DesiredState, FileRoot
 from services.provisioner.plugins import errors
+from services.provisioner.plugins.declared import DeclaredPlugins
 from services.provisioner.plugins.fetcher import ArchiveFetcher
 from services.provisioner.plugins.github_source import GithubSource
 from services.provisioner.plugins.local_source import LocalSource
@@ -37,6 +39,7 @@ from services.provisioner.plugins.staging import PluginStager
 from tests.provisioner.backend_suite import build_test_spec
 from tests.provisioner.fake_registry import FakeRegistry, registry_servicers
 from tests.rpc import open_channel_to
+from tests.waiting import eventually
 
 SPEC = build_test_spec("33333333-3333-4333-8333-333333333333")
 ONE = SPEC.workspace_id
@@ -50,9 +53,11 @@ LIMIT = 100_000
 class FakeLifecycle(lifecycle_pb2_grpc.LifecycleServiceServicer):
     def __init__(self):
         self.renewed = []
+        self.changes = []
 
     async def RenewWorkspace(self, request, context):
         self.renewed.append(request.workspace_id)
+        self.changes += [(request.actor, one.plugin, one.is_installed, one.source) for one in request.changes]
         return lifecycle_pb2.RenewWorkspaceResponse()
 
 
@@ -208,6 +213,107 @@ async def test_a_local_plugin_is_delivered_whole_listed_replaced_and_removed(set
         await plugins.uninstall(ADMIN, ONE, "demo")
     assert lifecycle.renewed == [ONE, ONE, ONE]
     assert setup.list_staged() == []
+
+
+@pytest.mark.covers("PLG-02")
+async def test_the_registry_is_told_who_installed_and_removed_a_plugin(setup, lifecycle):
+    plugins = setup.build()
+    setup.add_local("demo", {"plugin.yaml": MANIFEST})
+    await plugins.install(ADMIN, ONE, "local://demo", "")
+    await plugins.uninstall(Identity(kind=Kind.WORKSPACE, name=ONE), ONE, "demo")
+
+    assert lifecycle.changes == [("admin", "demo", True, "local://demo"), (f"workspace:{ONE}", "demo", False, "")]
+
+
+class Declaring:
+    """The plane of a workspace whose template declares plugins."""
+
+    def __init__(self, setup):
+        self._setup = setup
+        self._backend = setup.backend
+
+    @asynccontextmanager
+    async def start(self, generation, *plugins):
+        """Run an instance of the workspace while the plane installs what is declared."""
+        spec = replace(SPEC, generation=generation)
+        await self._backend.start(spec)
+        declared = DeclaredPlugins(
+            backend=self._backend, registry=self._setup.registry_client, plugins=self._setup.build()
+        )
+        desired = DesiredInstance(
+            workspace_id=ONE, generation=generation, state=DesiredState.RUNNING, plugins=plugins or ("demo",)
+        )
+        task = asyncio.ensure_future(declared.run())
+        declared.note_running(desired)
+        declared.note_running(desired)
+        try:
+            yield declared
+            await eventually(lambda: declared.is_idle)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def has_plugin(self, name="demo"):
+        return any(entry.path == name for entry in await self._backend.list_files(ONE, FileRoot.PLUGINS, (), 1))
+
+
+@pytest.fixture
+def declaring(setup):
+    setup.add_local("demo", {"plugin.yaml": MANIFEST})
+    return Declaring(setup)
+
+
+@pytest.mark.covers("PLG-04")
+async def test_declared_plugins_are_installed_once_with_one_restart(setup, lifecycle, declaring):
+    setup.add_local("other", {"plugin.yaml": b"name: other\n"})
+    for generation in (1, 2, 3):
+        async with declaring.start(generation, "demo", "local://other"):
+            pass
+
+    assert await declaring.has_plugin()
+    assert lifecycle.renewed == [ONE]
+    assert lifecycle.changes == [
+        ("service:provisioner", "demo", True, "local://demo"),
+        ("service:provisioner", "other", True, "local://other"),
+    ]
+
+
+@pytest.mark.covers("PLG-04")
+async def test_a_declared_plugin_that_a_caller_removes_stays_removed(setup, declaring):
+    async with declaring.start(1):
+        pass
+    await setup.build().uninstall(ADMIN, ONE, "demo")
+    async with declaring.start(2):
+        pass
+
+    assert not await declaring.has_plugin()
+
+
+@pytest.mark.covers("PLG-04")
+async def test_a_declared_plugin_that_cannot_be_fetched_delays_no_other_and_is_tried_at_the_next_start(
+    setup, lifecycle, declaring
+):
+    async with declaring.start(1, "absent", "ftp://x", "demo"):
+        pass
+    first = lifecycle.changes.copy()
+    setup.add_local("absent", {"plugin.yaml": b"name: absent\n"})
+    async with declaring.start(2, "absent", "ftp://x", "demo"):
+        pass
+
+    assert [change[1] for change in first] == ["demo"]
+    assert [change[1] for change in lifecycle.changes] == ["demo", "absent"]
+
+
+@pytest.mark.covers("PLG-04")
+async def test_declared_plugins_come_back_with_a_volume_that_was_lost(declaring, setup):
+    async with declaring.start(1):
+        pass
+    await setup.backend.stop(ONE)
+    await setup.backend.forget(ONE)
+    async with declaring.start(2):
+        pass
+
+    assert await declaring.has_plugin()
 
 
 @pytest.mark.covers("PLG-02")

@@ -99,10 +99,11 @@ def test_an_invalid_catalogue_stops_the_service_with_one_line(tmp_path, text, co
 
 
 @pytest.mark.covers("PROV-15")
-def test_runtime_with_an_image_can_be_started(tmp_path):
+def test_runtime_with_an_image_can_be_started_by_a_backend_that_uses_images(tmp_path):
     known = read(tmp_path, "runtimes:\n  - {name: own, image: 'ghcr.io/agents/own:7'}\n  - {name: bare}\n")
 
     assert (known.image("own"), known.image("bare"), known.image("cobol")) == ("ghcr.io/agents/own:7", "", "")
-    assert known.startable_runtimes() == ("own",)
+    assert known.startable_runtimes(uses_images=True) == ("own",)
+    assert known.startable_runtimes(uses_images=False) == ()
     with pytest.raises(InvalidSettings, match="image"):
         read(tmp_path, "runtimes:\n  - {name: own, image: '--privileged'}\n")

@@ -27,7 +27,7 @@ from protos.common.v1 import access_pb2 as protos_dot_common_dot_v1_dot_access__
 from protos.registry.v1 import registry_pb2 as protos_dot_registry_dot_v1_dot_registry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/registry/v1/lifecycle.proto\x12\x14molecule.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dprotos/common/v1/access.proto\x1a!protos/registry/v1/registry.proto\"-\n\x15PauseWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"=\n\x16PauseWorkspaceResponse\x12\x0e\n\x06paused\x18\x01 \x01(\x05\x12\x13\n\x0bstops_later\x18\x02 \x01(\x08\".\n\x16ResumeWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"a\n\x17ResumeWorkspaceResponse\x12\x35\n\x06status\x18\x01 \x01(\x0e\x32%.molecule.registry.v1.WorkspaceStatus\x12\x0f\n\x07resumed\x18\x02 \x01(\x05\"@\n\x19HibernateWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"\x1c\n\x1aHibernateWorkspaceResponse\",\n\x14WakeWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"\x17\n\x15WakeWorkspaceResponse\"-\n\x15RenewWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"\x18\n\x16RenewWorkspaceResponse\"\x85\x01\n\x11ReportWorkRequest\x12\x12\n\nreplica_id\x18\x01 \x01(\t\x12\x15\n\rseen_revision\x18\x02 \x01(\x03\x12\x31\n\x07notices\x18\x03 \x03(\x0b\x32 .molecule.registry.v1.WorkNotice\x12\x12\n\nis_leaving\x18\x04 \x01(\x08\"J\n\nWorkNotice\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12&\n\x03\x61ge\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x14\n\x12ReportWorkResponse\"\x85\x01\n\x17RestartWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08template\x18\x03 \x01(\t\x12\x16\n\x0e\x61pply_template\x18\x04 \x01(\x08\x12\x16\n\x0erebuild_config\x18\x05 \x01(\x08\"`\n\x18RestartWorkspaceResponse\x12\x32\n\tworkspace\x18\x01 \x01(\x0b\x32\x1f.molecule.registry.v1.Workspace\x12\x10\n\x08template\x18\x02 \x01(\t\"V\n\x1dReportBootstrapFailureRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\x10\n\x08log_tail\x18\x03 \x01(\t\"1\n\x1eReportBootstrapFailureResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x32\xdd\x08\n\x10LifecycleService\x12\x85\x01\n\x0ePauseWorkspace\x12+.molecule.registry.v1.PauseWorkspaceRequest\x1a,.molecule.registry.v1.PauseWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x88\x01\n\x0fResumeWorkspace\x12,.molecule.registry.v1.ResumeWorkspaceRequest\x1a-.molecule.registry.v1.ResumeWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x91\x01\n\x12HibernateWorkspace\x12/.molecule.registry.v1.HibernateWorkspaceRequest\x1a\x30.molecule.registry.v1.HibernateWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12|\n\rWakeWorkspace\x12*.molecule.registry.v1.WakeWorkspaceRequest\x1a+.molecule.registry.v1.WakeWorkspaceResponse\"\x12\xaa\xbb\x18\x0e\n\x01\x01\x1a\ta2a_proxy\x12\x81\x01\n\x0eRenewWorkspace\x12+.molecule.registry.v1.RenewWorkspaceRequest\x1a,.molecule.registry.v1.RenewWorkspaceResponse\"\x14\xaa\xbb\x18\x10\n\x01\x01\x1a\x0bprovisioner\x12s\n\nReportWork\x12\'.molecule.registry.v1.ReportWorkRequest\x1a(.molecule.registry.v1.ReportWorkResponse\"\x12\xaa\xbb\x18\x0e\n\x01\x01\x1a\ta2a_proxy\x12\x8e\x01\n\x16ReportBootstrapFailure\x12\x33.molecule.registry.v1.ReportBootstrapFailureRequest\x1a\x34.molecule.registry.v1.ReportBootstrapFailureResponse\"\t\xaa\xbb\x18\x05\n\x03\x02\x03\x06\x12\x99\x01\n\x10RestartWorkspace\x12-.molecule.registry.v1.RestartWorkspaceRequest\x1a..molecule.registry.v1.RestartWorkspaceResponse\"&\xaa\xbb\x18\"\n\x05\x02\x03\x05\x06\x01\x12\x0cworkspace_id\x1a\x0bprovisionerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/registry/v1/lifecycle.proto\x12\x14molecule.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dprotos/common/v1/access.proto\x1a!protos/registry/v1/registry.proto\"-\n\x15PauseWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"=\n\x16PauseWorkspaceResponse\x12\x0e\n\x06paused\x18\x01 \x01(\x05\x12\x13\n\x0bstops_later\x18\x02 \x01(\x08\".\n\x16ResumeWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"a\n\x17ResumeWorkspaceResponse\x12\x35\n\x06status\x18\x01 \x01(\x0e\x32%.molecule.registry.v1.WorkspaceStatus\x12\x0f\n\x07resumed\x18\x02 \x01(\x05\"@\n\x19HibernateWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"\x1c\n\x1aHibernateWorkspaceResponse\",\n\x14WakeWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"\x17\n\x15WakeWorkspaceResponse\"q\n\x15RenewWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x33\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\".molecule.registry.v1.PluginChange\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"T\n\x0cPluginChange\x12\x0e\n\x06plugin\x18\x01 \x01(\t\x12\x14\n\x0cis_installed\x18\x02 \x01(\x08\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\t\"\x18\n\x16RenewWorkspaceResponse\"\xb5\x01\n\x11ReportWorkRequest\x12\x12\n\nreplica_id\x18\x01 \x01(\t\x12\x15\n\rseen_revision\x18\x02 \x01(\x03\x12\x31\n\x07notices\x18\x03 \x03(\x0b\x32 .molecule.registry.v1.WorkNotice\x12\x12\n\nis_leaving\x18\x04 \x01(\x08\x12.\n\x04sent\x18\x05 \x03(\x0b\x32 .molecule.registry.v1.WorkNotice\"J\n\nWorkNotice\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12&\n\x03\x61ge\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x14\n\x12ReportWorkResponse\"\x85\x01\n\x17RestartWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08template\x18\x03 \x01(\t\x12\x16\n\x0e\x61pply_template\x18\x04 \x01(\x08\x12\x16\n\x0erebuild_config\x18\x05 \x01(\x08\"`\n\x18RestartWorkspaceResponse\x12\x32\n\tworkspace\x18\x01 \x01(\x0b\x32\x1f.molecule.registry.v1.Workspace\x12\x10\n\x08template\x18\x02 \x01(\t\"V\n\x1dReportBootstrapFailureRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\x10\n\x08log_tail\x18\x03 \x01(\t\"1\n\x1eReportBootstrapFailureResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x32\xdd\x08\n\x10LifecycleService\x12\x85\x01\n\x0ePauseWorkspace\x12+.molecule.registry.v1.PauseWorkspaceRequest\x1a,.molecule.registry.v1.PauseWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x88\x01\n\x0fResumeWorkspace\x12,.molecule.registry.v1.ResumeWorkspaceRequest\x1a-.molecule.registry.v1.ResumeWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x91\x01\n\x12HibernateWorkspace\x12/.molecule.registry.v1.HibernateWorkspaceRequest\x1a\x30.molecule.registry.v1.HibernateWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12|\n\rWakeWorkspace\x12*.molecule.registry.v1.WakeWorkspaceRequest\x1a+.molecule.registry.v1.WakeWorkspaceResponse\"\x12\xaa\xbb\x18\x0e\n\x01\x01\x1a\ta2a_proxy\x12\x81\x01\n\x0eRenewWorkspace\x12+.molecule.registry.v1.RenewWorkspaceRequest\x1a,.molecule.registry.v1.RenewWorkspaceResponse\"\x14\xaa\xbb\x18\x10\n\x01\x01\x1a\x0bprovisioner\x12s\n\nReportWork\x12\'.molecule.registry.v1.ReportWorkRequest\x1a(.molecule.registry.v1.ReportWorkResponse\"\x12\xaa\xbb\x18\x0e\n\x01\x01\x1a\ta2a_proxy\x12\x8e\x01\n\x16ReportBootstrapFailure\x12\x33.molecule.registry.v1.ReportBootstrapFailureRequest\x1a\x34.molecule.registry.v1.ReportBootstrapFailureResponse\"\t\xaa\xbb\x18\x05\n\x03\x02\x03\x06\x12\x99\x01\n\x10RestartWorkspace\x12-.molecule.registry.v1.RestartWorkspaceRequest\x1a..molecule.registry.v1.RestartWorkspaceResponse\"&\xaa\xbb\x18\"\n\x05\x02\x03\x05\x06\x01\x12\x0cworkspace_id\x1a\x0bprovisionerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -67,23 +67,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WAKEWORKSPACERESPONSE']._serialized_start=557
   _globals['_WAKEWORKSPACERESPONSE']._serialized_end=580
   _globals['_RENEWWORKSPACEREQUEST']._serialized_start=582
-  _globals['_RENEWWORKSPACEREQUEST']._serialized_end=627
-  _globals['_RENEWWORKSPACERESPONSE']._serialized_start=629
-  _globals['_RENEWWORKSPACERESPONSE']._serialized_end=653
-  _globals['_REPORTWORKREQUEST']._serialized_start=656
-  _globals['_REPORTWORKREQUEST']._serialized_end=789
-  _globals['_WORKNOTICE']._serialized_start=791
-  _globals['_WORKNOTICE']._serialized_end=865
-  _globals['_REPORTWORKRESPONSE']._serialized_start=867
-  _globals['_REPORTWORKRESPONSE']._serialized_end=887
-  _globals['_RESTARTWORKSPACEREQUEST']._serialized_start=890
-  _globals['_RESTARTWORKSPACEREQUEST']._serialized_end=1023
-  _globals['_RESTARTWORKSPACERESPONSE']._serialized_start=1025
-  _globals['_RESTARTWORKSPACERESPONSE']._serialized_end=1121
-  _globals['_REPORTBOOTSTRAPFAILUREREQUEST']._serialized_start=1123
-  _globals['_REPORTBOOTSTRAPFAILUREREQUEST']._serialized_end=1209
-  _globals['_REPORTBOOTSTRAPFAILURERESPONSE']._serialized_start=1211
-  _globals['_REPORTBOOTSTRAPFAILURERESPONSE']._serialized_end=1260
-  _globals['_LIFECYCLESERVICE']._serialized_start=1263
-  _globals['_LIFECYCLESERVICE']._serialized_end=2380
+  _globals['_RENEWWORKSPACEREQUEST']._serialized_end=695
+  _globals['_PLUGINCHANGE']._serialized_start=697
+  _globals['_PLUGINCHANGE']._serialized_end=781
+  _globals['_RENEWWORKSPACERESPONSE']._serialized_start=783
+  _globals['_RENEWWORKSPACERESPONSE']._serialized_end=807
+  _globals['_REPORTWORKREQUEST']._serialized_start=810
+  _globals['_REPORTWORKREQUEST']._serialized_end=991
+  _globals['_WORKNOTICE']._serialized_start=993
+  _globals['_WORKNOTICE']._serialized_end=1067
+  _globals['_REPORTWORKRESPONSE']._serialized_start=1069
+  _globals['_REPORTWORKRESPONSE']._serialized_end=1089
+  _globals['_RESTARTWORKSPACEREQUEST']._serialized_start=1092
+  _globals['_RESTARTWORKSPACEREQUEST']._serialized_end=1225
+  _globals['_RESTARTWORKSPACERESPONSE']._serialized_start=1227
+  _globals['_RESTARTWORKSPACERESPONSE']._serialized_end=1323
+  _globals['_REPORTBOOTSTRAPFAILUREREQUEST']._serialized_start=1325
+  _globals['_REPORTBOOTSTRAPFAILUREREQUEST']._serialized_end=1411
+  _globals['_REPORTBOOTSTRAPFAILURERESPONSE']._serialized_start=1413
+  _globals['_REPORTBOOTSTRAPFAILURERESPONSE']._serialized_end=1462
+  _globals['_LIFECYCLESERVICE']._serialized_start=1465
+  _globals['_LIFECYCLESERVICE']._serialized_end=2582
 # @@protoc_insertion_point(module_scope)

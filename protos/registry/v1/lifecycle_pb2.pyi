@@ -167,15 +167,54 @@ class RenewWorkspaceRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     WORKSPACE_ID_FIELD_NUMBER: builtins.int
+    CHANGES_FIELD_NUMBER: builtins.int
+    ACTOR_FIELD_NUMBER: builtins.int
     workspace_id: builtins.str
+    actor: builtins.str
+    """The caller who made them, as in an audit record: `admin`, `workspace:<id>`, `service:provisioner` and so on."""
+    @builtins.property
+    def changes(self) -> containers.RepeatedCompositeFieldContainer[PluginChange]:
+        """The changes, for the audit log. A change that is told twice is recorded twice."""
+
     def __init__(
         self,
         *,
         workspace_id: builtins.str = ...,
+        changes: abc.Iterable[PluginChange] | None = ...,
+        actor: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["actor", b"actor", "changes", b"changes", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PluginChange(message.Message):
+    """That a plugin was installed or removed."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PLUGIN_FIELD_NUMBER: builtins.int
+    IS_INSTALLED_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    SHA256_FIELD_NUMBER: builtins.int
+    plugin: builtins.str
+    is_installed: builtins.bool
+    source: builtins.str
+    """Where it came from, and the digest of its files; empty for one that was removed."""
+    sha256: builtins.str
+    def __init__(
+        self,
+        *,
+        plugin: builtins.str = ...,
+        is_installed: builtins.bool = ...,
+        source: builtins.str = ...,
+        sha256: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["is_installed", b"is_installed", "plugin", b"plugin", "sha256", b"sha256", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -200,6 +239,7 @@ class ReportWorkRequest(message.Message):
     SEEN_REVISION_FIELD_NUMBER: builtins.int
     NOTICES_FIELD_NUMBER: builtins.int
     IS_LEAVING_FIELD_NUMBER: builtins.int
+    SENT_FIELD_NUMBER: builtins.int
     replica_id: builtins.str
     """Names the reporting process."""
     seen_revision: builtins.int
@@ -210,6 +250,10 @@ class ReportWorkRequest(message.Message):
     """True if the process stops, and reports no more."""
     @builtins.property
     def notices(self) -> containers.RepeatedCompositeFieldContainer[WorkNotice]: ...
+    @builtins.property
+    def sent(self) -> containers.RepeatedCompositeFieldContainer[WorkNotice]:
+        """The workspaces of which a message was answered or accepted since the last report."""
+
     def __init__(
         self,
         *,
@@ -217,16 +261,17 @@ class ReportWorkRequest(message.Message):
         seen_revision: builtins.int = ...,
         notices: abc.Iterable[WorkNotice] | None = ...,
         is_leaving: builtins.bool = ...,
+        sent: abc.Iterable[WorkNotice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["is_leaving", b"is_leaving", "notices", b"notices", "replica_id", b"replica_id", "seen_revision", b"seen_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["is_leaving", b"is_leaving", "notices", b"notices", "replica_id", b"replica_id", "seen_revision", b"seen_revision", "sent", b"sent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class WorkNotice(message.Message):
-    """That a workspace has work, or had."""
+    """That a workspace has work, or had, or sent a message."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -235,7 +280,7 @@ class WorkNotice(message.Message):
     workspace_id: builtins.str
     @builtins.property
     def age(self) -> duration_pb2.Duration:
-        """How long ago its work ended; absent or zero if it has work now."""
+        """How long ago its work ended, or its message was sent; absent or zero if it has work now."""
 
     def __init__(
         self,

@@ -108,7 +108,7 @@ class Backend(Protocol):
         ...
 
     async def read_logs(self, workspace_id: WorkspaceId, lines: int) -> LogTail | None:
-        """Return the last lines that instances of the workspace wrote, also ended ones; at most half a MiB.
+        """Return the last lines that instances of the workspace wrote, also replaced ones; at most half a MiB.
 
         `None` if the backend keeps no output, or the workspace never had an instance. Bytes that are not UTF-8 are
         replaced.

@@ -13,7 +13,7 @@ from services.provisioner.access import check_access
 from services.provisioner.backends.base import Backend
 from services.provisioner.clients import RegistryClient
 from services.provisioner.errors import FileAccessFailed, FileTooLarge, InvalidPath, NoFiles
-from services.provisioner.model import Phase, WorkspaceId
+from services.provisioner.model import Phase, PluginChange, WorkspaceId
 from services.provisioner.plugins import delivery, rules
 from services.provisioner.plugins.errors import InstanceNotRunning, PluginAccessFailed, PluginMissing
 from services.provisioner.plugins.model import InstalledPlugin, PluginReceipt
@@ -67,8 +67,28 @@ class PluginService:
         async with self._stager.stage(checked, digest) as staged, self._lock(workspace_id):
             await self._deliver(workspace_id, staged)
         log.info("plugin installed", workspace=workspace_id, plugin=staged.manifest.name, sha256=staged.sha256)
-        await self._registry.renew(workspace_id)
-        return PluginReceipt(staged.manifest.name, staged.sha256)
+        receipt = PluginReceipt(staged.manifest.name, staged.sha256)
+        await self._registry.renew(workspace_id, caller.actor, [_build_change(receipt, source)])
+        return receipt
+
+    async def install_for_plane(self, workspace_id: WorkspaceId, sources: Sequence[str]) -> Sequence[PluginChange]:
+        """Install plugins that a template declares, and return those that could be; the causes of others are logged.
+
+        Nothing is restarted: the caller requests one restart for all.
+        """
+        installed: list[PluginChange] = []
+        for source in sources:
+            try:
+                await self._require_running(workspace_id)
+                async with self._stager.stage(self._stager.check(source)) as staged, self._lock(workspace_id):
+                    await self._deliver(workspace_id, staged)
+            except ServiceError as error:
+                log.warning("declared plugin not installed", workspace=workspace_id, source=source, error=error.message)
+                continue
+            receipt = PluginReceipt(staged.manifest.name, staged.sha256)
+            log.info("declared plugin installed", workspace=workspace_id, plugin=receipt.name, sha256=receipt.sha256)
+            installed.append(_build_change(receipt, source))
+        return installed
 
     async def uninstall(self, caller: Identity, workspace_id: WorkspaceId, name: str) -> None:
         """Delete a plugin and request a restart; raises `PluginMissing` or `PluginAccessFailed`."""
@@ -84,7 +104,7 @@ class PluginService:
         if not was_there:
             raise PluginMissing
         log.info("plugin uninstalled", workspace=workspace_id, plugin=name)
-        await self._registry.renew(workspace_id)
+        await self._registry.renew(workspace_id, caller.actor, [PluginChange(plugin=name, is_installed=False)])
 
     async def _require_running(self, workspace_id: WorkspaceId) -> None:
         instance = await self._backend.get(workspace_id)
@@ -109,6 +129,10 @@ class PluginService:
     def _lock(self, workspace_id: WorkspaceId) -> asyncio.Lock:
         """Return the lock of a workspace, whose plugins this process changes one at a time."""
         return self._locks.setdefault(workspace_id, asyncio.Lock())
+
+
+def _build_change(receipt: PluginReceipt, source: str) -> PluginChange:
+    return PluginChange(plugin=receipt.name, is_installed=True, source=source, sha256=receipt.sha256)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ class CatalogServicer(rpc.CatalogServiceServicer):
         return _runtime_to(runtime, self._catalog.providers) if runtime else pb.GetRuntimeResponse()
 
     async def ReadImages(self, request: pb.ReadImagesRequest, context: Context) -> pb.ReadImagesResponse:
-        runtimes = self._catalog.startable_runtimes()
+        runtimes = self._catalog.startable_runtimes(uses_images=True)
         images = [pb.RuntimeImage(runtime=runtime, image=self._catalog.image(runtime)) for runtime in runtimes]
         return pb.ReadImagesResponse(images=images)
 

@@ -43,7 +43,8 @@ class LifecycleServicer(rpc.LifecycleServiceServicer):
         return pb.WakeWorkspaceResponse()
 
     async def RenewWorkspace(self, request: pb.RenewWorkspaceRequest, context: Context) -> pb.RenewWorkspaceResponse:
-        await self._restarts.renew(WorkspaceId(request.workspace_id))
+        actor, changes = lifecycle_wire.parse_plugin_changes(request)
+        await self._restarts.renew(WorkspaceId(request.workspace_id), actor, changes)
         return pb.RenewWorkspaceResponse()
 
     async def ReportWork(self, request: pb.ReportWorkRequest, context: Context) -> pb.ReportWorkResponse:

@@ -33,7 +33,8 @@ class WorkspaceQueries:
                 raise WorkspaceNotFound
             found = replace(await read_with_card(tx, workspace), provisioning=await _explain_start(tx, workspace))
         if caller.kind is Kind.WORKSPACE and caller.name != workspace_id:
-            return replace(found, workspace=replace(workspace, vitals=replace(workspace.vitals, current_task="")))
+            shown = found.workspace
+            return replace(found, workspace=replace(shown, vitals=replace(shown.vitals, current_task="")))
         return found
 
     async def list(self, caller: Identity, *, size: int, token: str) -> WorkspacePage:

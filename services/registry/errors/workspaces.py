@@ -125,9 +125,10 @@ class ModelNotRegistered(_Registry, errors.InvalidArgument):
 class RuntimeNotStartable(_Registry, errors.InvalidArgument):
     reason = "RUNTIME_NOT_STARTABLE"
 
-    def __init__(self, runtime: str, *, startable: Sequence[str]) -> None:
+    def __init__(self, runtime: str, *, startable: Sequence[str], has_unused_image: bool = False) -> None:
+        cause = ", whose agent is in an image, because it runs no containers" if has_unused_image else ""
         super().__init__(
-            f"this plane cannot start the runtime {runtime}; it can start: {', '.join(startable) or 'none'}."
+            f"this plane cannot start the runtime {runtime}{cause}; it can start: {', '.join(startable) or 'none'}."
             " Choose one of these, or the runtime external and start the agent yourself,"
             " or have the operator install a template whose config.yaml names an adapter or a command for this runtime",
             details={"runtime": runtime, "startable": list(startable)},

@@ -7,7 +7,7 @@ stopped.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
@@ -30,6 +30,8 @@ class WorkReport:
     replica_id: str
     seen_revision: int
     worked_at: Mapping[WorkspaceId, datetime]
+    sent_at: Mapping[WorkspaceId, datetime] = field(default_factory=dict)
+    """When workspaces sent a message that was answered or accepted."""
     is_leaving: bool = False
     """Whether the proxy stops, and has no work any more."""
 
@@ -45,6 +47,7 @@ class IdlenessService:
         """Store a report, and decide what waited for it."""
         async with self._store.begin() as tx:
             await tx.idleness.note_work(report.worked_at)
+            await tx.idleness.note_sent(report.sent_at)
             if report.is_leaving:
                 await tx.idleness.delete_reporter(report.replica_id)
             else:

@@ -1,5 +1,6 @@
 """Restarts workspaces on request, optionally with the starter files of another template."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.chassis.clock import Clock
@@ -17,7 +18,7 @@ from services.registry.lifecycle.renewal import RenewalService
 from services.registry.store.transaction import Store, Transaction
 from services.registry.templates.folders import TemplateFolders, derive_template_id
 from services.registry.workspace import state_machine
-from services.registry.workspace.audit import AuditAction
+from services.registry.workspace.audit import AuditAction, PluginChange
 from services.registry.workspace.facts import RestartRequested
 from services.registry.workspace.model import Reason, Status, Workspace, WorkspaceId
 from services.registry.workspace.starter_files import StarterFiles
@@ -128,10 +129,15 @@ class RestartService:
             await tx.audit_outbox.add(caller, AuditAction.RESTARTED, after, generation=after.generation, **details)
         return RestartResult(tx.get_saved(after), starter_files)
 
-    async def renew(self, workspace_id: WorkspaceId) -> None:
-        """Request a new instance because plugins changed, if the plane may start one by itself."""
+    async def renew(self, workspace_id: WorkspaceId, actor: str, changes: Sequence[PluginChange]) -> None:
+        """Record changes of plugins, and request a new instance if the plane may start one by itself."""
         async with self._store.begin() as tx:
-            await self._renewal.renew(tx, await tx.get(workspace_id, lock=True))
+            workspace = await tx.get(workspace_id, lock=True)
+            for change in changes:
+                action = AuditAction.PLUGIN_INSTALLED if change.is_installed else AuditAction.PLUGIN_REMOVED
+                source = {"source": change.source, "sha256": change.sha256} if change.is_installed else {}
+                await tx.audit_outbox.add_for(actor, action, workspace, plugin=change.plugin, **source)
+            await self._renewal.renew(tx, workspace)
 
     async def _choose_files(
         self, caller: Identity, workspace_id: WorkspaceId, choice: TemplateChoice

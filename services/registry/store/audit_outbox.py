@@ -23,8 +23,12 @@ class AuditOutbox:
 
     async def add(self, caller: Identity, action: AuditAction, *workspaces: Workspace, **details: object) -> None:
         """Add a record of the caller's action for each of the workspaces."""
+        await self.add_for(caller.actor, action, *workspaces, **details)
+
+    async def add_for(self, actor: str, action: AuditAction, *workspaces: Workspace, **details: object) -> None:
+        """Add a record of an action of which another service tells who did it."""
         records = [
-            audit.build_record(caller.actor, action, workspace, record_id=str(uuid4()), at=self._now, **details)
+            audit.build_record(actor, action, workspace, record_id=str(uuid4()), at=self._now, **details)
             for workspace in workspaces
         ]
         if records:

@@ -27,6 +27,23 @@ class IdlenessStore:
             values = {"ids": ids, "times": [worked_at[workspace_id] for workspace_id in ids]}
             await self._identity_map.connection.execute(_NOTE_WORK, values)
 
+    async def note_sent(self, sent_at: Mapping[WorkspaceId, datetime]) -> None:
+        """Store when workspaces last sent a message, which is work; what is later already stays."""
+        if sent_at:
+            ids = sorted(sent_at)
+            values = {"ids": ids, "times": [sent_at[workspace_id] for workspace_id in ids]}
+            await self._identity_map.connection.execute(_NOTE_SENT, values)
+
+    async def get_sent(self, ids: Sequence[WorkspaceId]) -> dict[WorkspaceId, datetime]:
+        """Return when those of the workspaces that have sent a message did so last."""
+        columns = reported_work.c
+        found = await self._identity_map.connection.execute(
+            sa.select(columns.workspace_id, columns.sent_at).where(
+                columns.workspace_id.in_(list(ids)), columns.sent_at.isnot(None)
+            )
+        )
+        return {row.workspace_id: row.sent_at for row in found}
+
     async def get_work(self, ids: Sequence[WorkspaceId]) -> dict[WorkspaceId, datetime]:
         """Return the last work of those workspaces of which a proxy has reported any."""
         found = await self._identity_map.connection.execute(
@@ -104,5 +121,17 @@ _NOTE_WORK = _PUT_WORK.on_conflict_do_update(
     where=reported_work.c.worked_at < _PUT_WORK.excluded.worked_at,
 )
 """Rows are ordered by id, so that concurrent reports lock them in one order."""
+
+_PUT_SENT = insert(reported_work).from_select(
+    ["workspace_id", "worked_at", "sent_at"], sa.select(_TIMES.c.id, _TIMES.c.at, _TIMES.c.at).order_by(_TIMES.c.id)
+)
+
+_NOTE_SENT = _PUT_SENT.on_conflict_do_update(
+    index_elements=["workspace_id"],
+    set_={
+        "worked_at": sa.func.greatest(reported_work.c.worked_at, _PUT_SENT.excluded.worked_at),
+        "sent_at": sa.func.greatest(reported_work.c.sent_at, _PUT_SENT.excluded.sent_at),
+    },
+)
 
 _LOOK_LATER = sa.update(vitals).where(vitals.c.workspace_id == _TIMES.c.id).values(idle_look_at=_TIMES.c.at)

@@ -190,6 +190,7 @@ def build_workspace(listed: ListedWorkspace, provision_timeout: timedelta | None
         last_error_rate=vitals.error_rate,
         last_sample_error=vitals.sample_error,
         current_task=vitals.current_task,
+        last_outbound_at=timestamp_from_datetime(listed.last_sent_at) if listed.last_sent_at else None,
         hibernation_idle_minutes=workspace.hibernation_idle_minutes,
         x=workspace.x,
         y=workspace.y,

@@ -22,6 +22,8 @@ class AuditAction(StrEnum):
     DECLARED_FAILED = "workspace.declared_failed"
     CANCELLED = "workspace.start_cancelled"
     DECIDED = "approval.decided"
+    PLUGIN_INSTALLED = "plugin.installed"
+    PLUGIN_REMOVED = "plugin.removed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,16 @@ class AuditRecord:
     workspace_id: WorkspaceId
     org_id: str
     details: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginChange:
+    """A plugin that was installed or removed. `source` and `sha256` are empty for a removed one."""
+
+    plugin: str
+    is_installed: bool
+    source: str = ""
+    sha256: str = ""
 
 
 def build_record(

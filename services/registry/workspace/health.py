@@ -17,6 +17,9 @@ RECOVERED_ERROR_RATE = 0.1
 REGISTER_FAILURE_LIFETIME = timedelta(minutes=5)
 """How long a refused register call counts against an agent."""
 
+ACTIVE_TASKS_LIFETIME = timedelta(minutes=10)
+"""How long the active tasks of a silent agent count; an agent may declare that it is silent for longer."""
+
 STATUS_MGMT = "status_mgmt"
 """The capability of agents that judge their own error rate."""
 
@@ -51,6 +54,15 @@ def find_vitals_only_update(workspace: Workspace, heartbeat: HeartbeatReceived) 
     if is_card_new or are_declarations_new or judge_heartbeat(workspace, heartbeat) is not None:
         return None
     return _build_vitals(workspace, heartbeat)
+
+
+def forget_old_tasks(workspace: Workspace, now: datetime) -> Workspace:
+    """Return the workspace without active tasks if its agent has been silent for too long to have any."""
+    vitals = workspace.vitals
+    lifetime = max(ACTIVE_TASKS_LIFETIME, workspace.declarations.idle_timeout or ACTIVE_TASKS_LIFETIME)
+    if not vitals.active_tasks or (vitals.last_seen is not None and now - vitals.last_seen < lifetime):
+        return workspace
+    return replace(workspace, vitals=replace(vitals, active_tasks=0, current_task=""))
 
 
 def judge_heartbeat(workspace: Workspace, heartbeat: HeartbeatReceived) -> StatusChange:

@@ -13,6 +13,9 @@ EXTERNAL = "external"
 """The runtime of agents that the plane does not start."""
 
 NO_BACKEND = "none"
+
+IMAGE_BACKENDS = frozenset({"docker"})
+"""The backends that run images; the others start an agent by its adapter or its command."""
 """The backend that starts no instances: agents are started outside the plane."""
 
 
@@ -303,3 +306,5 @@ class ListedWorkspace:
     """When the card was stored; only for one that is read by itself."""
     provisioning: ProvisioningView | None = None
     """Where its start stands; only for one that is read by itself while it is provisioning or failed."""
+    last_sent_at: datetime | None = None
+    """When it last sent a message that was answered or accepted."""

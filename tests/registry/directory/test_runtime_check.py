@@ -5,6 +5,7 @@ import json
 import pytest
 
 from services.registry import catalog
+from services.registry.directory.runtime_check import require_startable
 from services.registry.errors.orgs import InvalidBundle, InvalidOrgTemplate
 from services.registry.errors.templates import InvalidTemplate
 from services.registry.errors.workspaces import RuntimeNotStartable
@@ -53,6 +54,22 @@ async def test_every_runtime_is_accepted_where_agents_may_come_from_elsewhere(re
             await tx.revisions.record_watcher(f"replica {number}", backend)
 
     assert (await registry.creator.create(ADMIN, "", draft("crewai"))).workspace.runtime == "crewai"
+
+
+@pytest.mark.covers("DWN-09", "PROV-15")
+@pytest.mark.parametrize(("backend", "is_accepted"), [("docker", True), ("process", False), ("control_plane", False)])
+async def test_a_runtime_that_has_only_an_image_needs_a_backend_that_uses_images(registry, backend, is_accepted):
+    known = catalog.read_catalog(images={"crewai": "agents/crewai:1"})
+    await registry.watched(backend)
+
+    async with registry.store.begin() as tx:
+        if is_accepted:
+            await require_startable(tx, known, "crewai")
+            return
+        with pytest.raises(RuntimeNotStartable) as refused:
+            await require_startable(tx, known, "crewai")
+    reason = "crewai, whose agent is in an image, because it runs no containers; it can start: echo."
+    assert reason in str(refused.value)
 
 
 @pytest.mark.covers("DWN-09")
@@ -108,7 +125,7 @@ def test_a_template_on_disk_names_the_adapter_of_its_runtime(tmp_path):
     assert adapters == {"mine": "my_package.agent", "echo": "evil.echo"}
     assert known.adapter_module("mine") == "my_package.agent"
     assert known.adapter_module("echo") == "molecule_agent.echo"
-    assert known.startable_runtimes() == ("echo", "mine")
+    assert known.startable_runtimes(uses_images=False) == ("echo", "mine")
     assert known.has_runtime("mine")
 
 
@@ -161,10 +178,10 @@ def test_a_template_on_disk_names_the_command_of_its_runtime(tmp_path):
 
     assert known.command("mine") == ("/opt/agent", "--serve", "two words")
     assert known.command("echo") == ()
-    assert known.startable_runtimes() == ("echo", "mine")
+    assert known.startable_runtimes(uses_images=False) == ("echo", "mine")
     assert known.has_runtime("mine")
-    assert known.is_startable("mine")
-    assert not known.is_startable("broken")
+    assert known.is_startable("mine", uses_images=False)
+    assert not known.is_startable("broken", uses_images=True)
 
 
 @pytest.mark.covers("DWN-09")

@@ -78,6 +78,41 @@ async def test_a_workspace_with_heartbeats_only_hibernates_after_its_idle_time(p
     assert [event.type for event in await registry.events(idle.id)][-1] == "WORKSPACE_HIBERNATING"
 
 
+async def test_a_message_that_was_sent_is_work_and_is_shown_until_a_later_one(plane, registry):
+    workspace = await plane.online()
+    other = await plane.online("other")
+    now = registry.clock.now()
+    for age in (timedelta(minutes=1), timedelta(minutes=3)):
+        await registry.idleness.receive(
+            WorkReport(replica_id="a", seen_revision=0, worked_at={}, sent_at={workspace.id: now - age})
+        )
+
+    shown = [(await registry.queries.get(ADMIN, one.id)).last_sent_at for one in (workspace, other)]
+    page = await registry.queries.list(ADMIN, size=10, token="")
+    async with registry.store.begin() as tx:
+        work = await tx.idleness.get_work([workspace.id, other.id])
+
+    assert shown == [now - timedelta(minutes=1), None]
+    assert {entry.workspace.id: entry.last_sent_at for entry in page.entries} == {
+        workspace.id: shown[0],
+        other.id: None,
+    }
+    assert work == {workspace.id: now - timedelta(minutes=1)}
+
+
+async def test_active_tasks_of_an_agent_that_fell_silent_are_shown_for_ten_minutes(plane, registry):
+    workspace = await plane.online()
+    await send_heartbeat(registry, workspace, active_tasks=2, current_task="write")
+    registry.clock.advance(minutes=9, seconds=59)
+    before = (await registry.queries.get(ADMIN, workspace.id)).workspace.vitals
+    registry.clock.advance(seconds=1)
+    after = (await registry.queries.get(ADMIN, workspace.id)).workspace.vitals
+    listed = (await registry.queries.list(ADMIN, size=10, token="")).entries[0].workspace.vitals
+
+    assert (before.active_tasks, before.current_task) == (2, "write")
+    assert (after.active_tasks, after.current_task, listed.active_tasks) == (0, "", 0)
+
+
 @pytest.mark.covers("BEY-03", "PROV-53")
 async def test_work_restarts_the_clock(plane):
     workspace = await plane.online()

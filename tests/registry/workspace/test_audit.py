@@ -3,7 +3,7 @@ import json
 import pytest
 
 from services.chassis.errors import ServiceError
-from services.registry.workspace.audit import AuditAction, AuditRecord, build_record
+from services.registry.workspace.audit import AuditAction, AuditRecord, PluginChange, build_record
 from tests.registry.conftest import ADMIN, agent, build_parts, org
 from tests.registry.fake_auth import AuditWithLostReply, serve_audit, serve_auth
 from tests.registry.strategies import NOW
@@ -45,6 +45,23 @@ async def test_an_action_on_a_workspace_waits_in_the_outbox(registry):
         ("admin", "workspace.removed", root.id),
         ("admin", "workspace.removed", below.id),
     ]
+
+
+@pytest.mark.covers("PLG-04")
+@pytest.mark.parametrize("external", [False, True], ids=["managed", "external"])
+async def test_changes_of_plugins_are_recorded_also_where_nothing_restarts(registry, external):
+    workspace = await registry.create(**({"runtime": "external"} if external else {}))
+    change = PluginChange(plugin="news", is_installed=True, source="local://news", sha256="0" * 64)
+    await registry.restarts.renew(workspace.id, "org-token:7", [change, PluginChange(plugin="x", is_installed=False)])
+
+    assert (await waiting(registry))[1:] == [
+        ("org-token:7", "plugin.installed", workspace.id),
+        ("org-token:7", "plugin.removed", workspace.id),
+    ]
+    async with registry.store.begin() as tx:
+        [_, installed, removed] = [json.loads(one.details) for one in await tx.audit_outbox.list_oldest(10)]
+    assert installed == {"plugin": "news", "source": "local://news", "sha256": "0" * 64}
+    assert removed == {"plugin": "x"}
 
 
 async def test_an_action_without_effect_and_a_refused_one_have_no_record(registry):

@@ -8,10 +8,11 @@ from typing import Any
 import structlog
 
 from services.provisioner.backends.base import Backend, BackendConfig
-from services.provisioner.backends.docker import container, logs, names, views
+from services.provisioner.backends.docker import container, names, views
 from services.provisioner.backends.docker.engine import Engine, ObjectConflict, ObjectNotFound, RequestRefused
 from services.provisioner.backends.docker.exits import ExitStream
 from services.provisioner.backends.docker.files import VolumeFiles
+from services.provisioner.backends.docker.former_output import FormerOutput
 from services.provisioner.backends.docker.images import ImageStore
 from services.provisioner.backends.docker.installation import load_installation_id
 from services.provisioner.backends.docker.network import ensure_network
@@ -47,6 +48,7 @@ class DockerBackend:
         self._engine = Engine(options)
         self._images = ImageStore(self._engine, options)
         self._volumes = VolumeStore(self._engine, installation_id)
+        self._former_output = FormerOutput(self._engine)
         self._files = VolumeFiles(
             self._engine, self._images, installation_id, image=options.files_image or options.image
         )
@@ -85,6 +87,8 @@ class DockerBackend:
         view = await self._find(workspace_id)
         try:
             if view is not None:
+                output = await self._former_output.collect(workspace_id, view)
+                await self._former_output.write(workspace_id, view.id, output)
                 await self._remove(view.id)
             await self._volumes.remove_helper(workspace_id)
         except (ObjectConflict, RequestRefused) as error:
@@ -126,7 +130,7 @@ class DockerBackend:
         if view is None:
             return None
         try:
-            return await logs.read_tail(self._engine, view.id, lines)
+            return await self._former_output.read_with_former(view.id, lines)
         except ObjectNotFound:
             return None
         except (ObjectConflict, RequestRefused) as error:
@@ -187,13 +191,17 @@ class DockerBackend:
         await self._images.require(image)
         await self.ensure_network()
         # The old agent ends before the new credentials are written: it must not use those of its successor.
+        output = ""
         if present is not None:
             await self.stop(spec.workspace_id)
+            ended = await self._find(spec.workspace_id) or present
+            output = await self._former_output.collect(spec.workspace_id, ended)
             await self._remove(present.id)
         await self._volumes.create(spec.workspace_id)
         container_id = await self._create(spec, image)
         await self._volumes.prepare(container_id, spec, image=image)
         await self._volumes.write_credentials(container_id, spec.credentials)
+        await self._former_output.write(spec.workspace_id, container_id, output)
         await self._engine.call(lambda client: client.start(container_id))
         started = await self._find(spec.workspace_id)
         if started is None or started.id != container_id:

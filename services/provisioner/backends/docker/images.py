@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from docker import APIClient
 
+from services.provisioner import image_names
 from services.provisioner.backends import progress
 from services.provisioner.backends.docker.engine import Engine, EngineFailed, ObjectNotFound, RequestRefused
 from services.provisioner.docker_options import DockerOptions, PullPolicy, RegistryLogin
@@ -66,11 +67,12 @@ class ImageStore:
         An engine that cannot reach the registry answers with an error of its own (500).
         """
         repository, _, tag = image.partition("@") if "@" in image else _split_tag(image)
+        login = image_names.choose_login(self._options.login, image)
         log.info("pulling image", image=image, platform=self._platform or "")
         try:
             await self._engine.call(
                 lambda client: _read_progress(
-                    client, repository, tag, platform=self._platform, login=build_login(self._options.login)
+                    client, repository, tag, platform=self._platform, login=build_login(login)
                 ),
                 timeout=PULL_TIMEOUT,
             )
@@ -121,6 +123,8 @@ def _read_progress(
     client: APIClient, repository: str, tag: str, *, platform: str | None, login: dict[str, str] | None
 ) -> None:
     """Pull, and log each layer that is complete. Blocks."""
+    if login is None:
+        client.reload_config()  # a `docker login` after the start counts, too
     message: dict[str, Any]
     for message in client.pull(repository, tag=tag, stream=True, decode=True, auth_config=login, platform=platform):
         if error := message.get("error"):

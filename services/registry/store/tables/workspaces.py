@@ -187,6 +187,8 @@ reported_work = sa.Table(
     META,
     sa.Column("workspace_id", sa.Text, primary_key=True),
     sa.Column("worked_at", _timestamp, nullable=False),
+    # When it last sent a message that was answered or accepted.
+    sa.Column("sent_at", _timestamp),
 )
 
 # The replicas of the proxy that report work.
