@@ -1,7 +1,7 @@
 """A Docker Engine of the test's own, which the test may kill and restart without disturbing any other.
 
 Its containerd is a process of its own, as distributions run it. A containerd that dockerd starts ends with a killed
-dockerd, and while its process number still exists (also as a zombie), the next dockerd waits for it in vain and gives up.
+dockerd. While its process number still exists (also as a zombie), the next dockerd waits for it in vain and gives up.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from tests.waiting import eventually
 ADDRESS_POOL = "base=10.213.0.0/16,size=24"
 """Where its networks are: no other engine of the machine uses these addresses."""
 
-NEEDED_PROGRAMS = ("containerd", "dockerd", "ip", "setpriv", "umount")
+NEEDED_PROGRAMS = ("containerd", "dockerd", "ip", "mount", "setpriv", "umount")
 
 BRIDGE_ADDRESS = "10.213.255.1/24"
 """The address of its default bridge, which no test uses."""
@@ -56,6 +56,16 @@ class DockerDaemon:
         self._containerd_socket = directory / "containerd.sock"
         self._containerd: asyncio.subprocess.Process | None = None
         self._process: asyncio.subprocess.Process | None = None
+
+    def limit_volumes(self, size: str) -> Path:
+        """Give the volumes a file system of this size, before the first start; return its directory."""
+        data, volumes = self.directory / "data", self.directory / "data" / "volumes"
+        volumes.mkdir(parents=True)
+        # The engine mounts a directory that is no mount point on itself, which would hide what is mounted below.
+        subprocess.run(("mount", "--bind", str(data), str(data)), check=True)
+        subprocess.run(("mount", "--make-shared", str(data)), check=True)
+        subprocess.run(("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(volumes)), check=True)
+        return volumes
 
     async def start(self) -> None:
         """Start the engine, and its containerd unless it runs, and wait until the engine answers."""
