@@ -70,10 +70,9 @@ def list_containers(engine: docker.APIClient, workspace_id: str) -> list[str]:
     return [found["State"] for found in engine.containers(all=True, filters=build_filters(workspace_id))]
 
 
-def list_volumes(engine: docker.APIClient, workspace_id: str) -> list[tuple[str, str]]:
-    """Return the names of the volumes of a workspace, and when each was made."""
-    found = engine.volumes(filters=build_filters(workspace_id))["Volumes"] or ()
-    return sorted((volume["Name"], volume["CreatedAt"]) for volume in found)
+def list_volumes(engine: docker.APIClient, workspace_id: str) -> list[str]:
+    """Return the names of the volumes of a workspace."""
+    return sorted(volume["Name"] for volume in engine.volumes(filters=build_filters(workspace_id))["Volumes"] or ())
 
 
 def is_gone(engine: docker.APIClient, workspace_id: str) -> bool:

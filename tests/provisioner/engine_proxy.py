@@ -31,7 +31,8 @@ LOSING_FAULTS = (Fault.LOST_REQUEST, Fault.LOST_ANSWER)
 class EngineProxy:
     """Forwards to the engine.
 
-    `break_at` loses one request, `stall` answers nothing, `delay_requests` forwards late, `go_away` ends and refuses all.
+    `break_at` loses one request, `stall` answers nothing, `delay_requests` forwards late, `go_away` ends and refuses
+    all.
     """
 
     def __init__(self, socket: Path, engine_socket: str = ENGINE_SOCKET) -> None:

@@ -64,7 +64,8 @@ class ImageStore:
     async def pull(self, image: str) -> None:
         """Pull an image also if the engine has it.
 
-        Raises `ImageMissing` if the registry does not give it, and `DiskFull` if the engine has no room for it. An engine that cannot reach the registry answers with an error of its own (500).
+        Raises `ImageMissing` if the registry does not give it, and `DiskFull` if the engine has no room for it.
+        An engine that cannot reach the registry answers with an error of its own (500).
         """
         repository, _, tag = image.partition("@") if "@" in image else _split_tag(image)
         log.info("pulling image", image=image, platform=self._platform or "")
