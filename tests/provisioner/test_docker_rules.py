@@ -1,5 +1,6 @@
 """The decisions of the Docker backend, without an engine."""
 
+import tarfile
 import uuid
 from dataclasses import replace
 
@@ -171,6 +172,13 @@ def test_the_installation_id_is_made_once_for_a_home(tmp_path):
     assert first
     assert load_installation_id(tmp_path / "home") == first
     assert load_installation_id(tmp_path / str(uuid.UUID(int=0))) != first
+
+
+@pytest.mark.parametrize(("user_id", "mode", "expected"), [(0, 0o600, True), (0, 0o644, False), (10001, 0o600, False)])
+def test_file_that_was_not_written_to_its_end_is_root_s_alone(user_id, mode, expected):
+    entry = tarfile.TarInfo("agent.py")
+    entry.uid, entry.mode = user_id, mode
+    assert archives.is_unreadable_by(entry.tobuf(), 10001) is expected
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,9 @@ class VolumeStore:
         return not await self._exists(container_id, path)
 
     async def _exists(self, container_id: str, path: str) -> bool:
-        return await self._read_start(container_id, f"{CONFIGS}/{path}", 0) is not None
+        """Whether the agent has the file; one that was not written to its end does not count."""
+        start = await self._read_start(container_id, f"{CONFIGS}/{path}", BLOCK)
+        return start is not None and not archives.is_unreadable_by(start, container.USER_ID)
 
     async def _read_digest(self, container_id: str) -> str | None:
         start = await self._read_start(container_id, f"{CONFIGS}/{DIGEST_FILE}", MAX_DIGEST_ARCHIVE_BYTES)
