@@ -109,10 +109,11 @@ class Plane:
         """Stop a process without a restart."""
         await self._require_supervisor().child(name).stop()
 
-    def start(self, name: str) -> None:
-        """Start a stopped process again."""
+    def start(self, name: str, **environment: str) -> None:
+        """Start a stopped process again. `environment` are further variables."""
         supervisor = self._require_supervisor()
-        supervisor.start(supervisor.child(name).command)
+        command = supervisor.child(name).command
+        supervisor.start(replace(command, environment={**command.environment, **environment}))
 
     def start_replica(self, service: str, name: str, **environment: str) -> str:
         """Start one more process of a service and return its address. `environment` are further variables."""

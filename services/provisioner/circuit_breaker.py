@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from services.provisioner.backends.base import Backend
-from services.provisioner.errors import BackendUnavailable
+from services.provisioner.errors import BackendUnavailable, DiskFull
 from services.provisioner.plan import PROBE_TIMEOUT, RETRY_BACKOFF
 
 MAX_FAILURES = 3
@@ -39,7 +39,7 @@ class CircuitBreaker:
 
     def record_failure(self, error: Exception) -> None:
         """Note an error of a step. Only those count that say that the backend did not answer."""
-        if not isinstance(error, BackendUnavailable | TimeoutError):
+        if isinstance(error, DiskFull) or not isinstance(error, BackendUnavailable | TimeoutError):
             return
         self._failures += 1
         if self._failures >= MAX_FAILURES and not self.is_open:

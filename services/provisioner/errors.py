@@ -63,6 +63,13 @@ class BackendUnavailable(Unavailable):
     message = "the backend cannot be reached"
 
 
+class DiskFull(BackendUnavailable):
+    """The backend has no room for the files of an instance. It answers, and the start succeeds once there is room."""
+
+    reason = "DISK_FULL"
+    message = "the disk of the backend is full"
+
+
 class MissingEnvironment(FailedPrecondition):
     """Variables that the runtime requires are not set."""
 

@@ -300,6 +300,7 @@ class BackendEventKind(StrEnum):
     START_REFUSED = "start_refused"
     START_TIMED_OUT = "start_timed_out"
     BACKEND_UNAVAILABLE = "backend_unavailable"
+    DISK_FULL = "disk_full"
 
 
 @dataclass(frozen=True, slots=True)

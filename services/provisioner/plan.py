@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from services.chassis.backoff import Backoff
-from services.provisioner.errors import BackendUnavailable
+from services.provisioner.errors import BackendUnavailable, DiskFull
 from services.provisioner.model import (
     BackendEvent,
     BackendEventKind,
@@ -184,6 +184,8 @@ def append_event(events: tuple[BackendEvent, ...], event: BackendEvent) -> tuple
 def describe_postponement(error: Exception) -> tuple[str, BackendEventKind | None]:
     """Return why a step that failed is repeated, as a code, and the event that it is."""
     match error:
+        case DiskFull():
+            return "disk_full", BackendEventKind.DISK_FULL
         case BackendUnavailable():
             return "backend_unavailable", BackendEventKind.BACKEND_UNAVAILABLE
         case TimeoutError():

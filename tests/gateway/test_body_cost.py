@@ -1,7 +1,6 @@
 """What a request body costs the gateway is bounded before its sender is known, by rate, and at one time."""
 
 import asyncio
-import time
 from contextlib import asynccontextmanager
 
 import httpx
@@ -172,23 +171,19 @@ async def test_a_body_that_costs_more_than_the_whole_limit_takes_the_whole_limit
 
 
 @pytest.mark.covers("EDGE-41")
-async def test_health_stays_quick_while_large_bodies_are_parsed(plane):
+async def test_health_answers_more_often_than_large_bodies_are_parsed(plane):
+    """Parsed in the event loop, several bodies would end before each answer, on a machine of any speed."""
     body = b'{"id":"%b","agent_card":{"x":[%b1]}}' % (W.encode(), b"[]," * (MEBIBYTE // 16))
 
     async def register():
         return await plane.http.post("/registry/register", content=body, timeout=60)
 
-    began = time.monotonic()
-    await register()
-    alone = time.monotonic() - began
-
-    waits = []
+    answers = 0
     async with asyncio.TaskGroup() as group:
         sending = [group.create_task(register()) for _ in range(16)]
         while not all(task.done() for task in sending):
-            began = time.monotonic()
             assert (await plane.http.get("/health")).status_code == 200
-            waits.append(time.monotonic() - began)
+            answers += 1
             await asyncio.sleep(0)
 
-    assert max(waits) < 4 * alone + 0.2, (max(waits), alone)
+    assert answers > len(sending)

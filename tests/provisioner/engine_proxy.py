@@ -29,7 +29,11 @@ LOSING_FAULTS = (Fault.LOST_REQUEST, Fault.LOST_ANSWER)
 
 
 class EngineProxy:
-    """Forwards to the engine. `break_at` loses one request, `stall` answers nothing, `go_away` ends and refuses all."""
+    """Forwards to the engine.
+
+    `break_at` loses one request, `stall` answers nothing, `delay_requests` forwards late, `go_away` ends and refuses
+    all.
+    """
 
     def __init__(self, socket: Path, engine_socket: str = ENGINE_SOCKET) -> None:
         self.socket = socket
@@ -39,7 +43,12 @@ class EngineProxy:
         self._break: tuple[re.Pattern[bytes], Fault] | None = None
         self._flows = asyncio.Event()
         self._flows.set()
+        self._delay = 0.0
         self._is_away = False
+        self.requests: list[str] = []
+        """The first line of each request that arrived."""
+        self.delayed = 0
+        """How many requests reached the engine late."""
         self._writers: set[asyncio.StreamWriter] = set()
 
     @property
@@ -55,6 +64,10 @@ class EngineProxy:
     async def wait_until_held(self) -> None:
         """Wait until the request of `break_at` is held."""
         await self._held.wait()
+
+    def delay_requests(self, seconds: float) -> None:
+        """Let the engine receive each request so many seconds later, also one whose client has gone meanwhile."""
+        self._delay = seconds
 
     def stall(self) -> None:
         """Accept connections and requests, and answer nothing, until `resume`."""
@@ -85,7 +98,7 @@ class EngineProxy:
         answers = asyncio.ensure_future(self._pump(engine_reader, writer))
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                await self._flows.wait()
+                await self._let_pass(data)
                 fault = self._find_fault(data)
                 if fault is Fault.LOST_REQUEST:
                     break
@@ -119,6 +132,16 @@ class EngineProxy:
                 writer.write(data)
                 await writer.drain()
         writer.close()
+
+    async def _let_pass(self, data: bytes) -> None:
+        """Note the request, and wait until the engine may receive it."""
+        line = data.split(b"\r\n", 1)[0]
+        if line.endswith(b" HTTP/1.1"):
+            self.requests.append(line.decode().removesuffix(" HTTP/1.1"))
+        await self._flows.wait()
+        if self._delay:
+            await asyncio.sleep(self._delay)
+            self.delayed += 1
 
     def _find_fault(self, data: bytes) -> Fault | None:
         if self._break is None or not self._break[0].search(data.split(b"\r\n", 1)[0]):

@@ -1,5 +1,6 @@
 """The decisions of the Docker backend, without an engine."""
 
+import tarfile
 import uuid
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from services.chassis.settings import InvalidSettings, load_settings
 from services.provisioner.backends.docker import archives, container, names, views
 from services.provisioner.backends.docker.images import build_login, default_image_platform
 from services.provisioner.backends.docker.installation import load_installation_id
-from services.provisioner.backends.docker.refusals import is_removal_in_progress
+from services.provisioner.backends.docker.refusals import is_disk_full, is_removal_in_progress
 from services.provisioner.docker_options import AddressKind, DockerOptions, RegistryLogin
 from services.provisioner.image_names import choose_login
 from services.provisioner.model import Phase, WorkspaceId
@@ -194,3 +195,23 @@ def test_the_installation_id_is_made_once_for_a_home(tmp_path):
     assert first
     assert load_installation_id(tmp_path / "home") == first
     assert load_installation_id(tmp_path / str(uuid.UUID(int=0))) != first
+
+
+@pytest.mark.parametrize(("user_id", "mode", "expected"), [(0, 0o600, True), (0, 0o644, False), (10001, 0o600, False)])
+def test_file_that_was_not_written_to_its_end_is_root_s_alone(user_id, mode, expected):
+    entry = tarfile.TarInfo("agent.py")
+    entry.uid, entry.mode = user_id, mode
+    assert archives.is_unreadable_by(entry.tobuf(), 10001) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("create ws-1: write /var/lib/docker/volumes/metadata.db: no space left on device", True),
+        ("Error processing tar file(exit status 1): write /configs/x: No space left on device", True),
+        ("mkdir /var/lib/docker/overlay2/a: disk quota exceeded", True),
+        ("driver failed programming external connectivity", False),
+    ],
+)
+def test_full_disk_is_known_by_the_text_of_the_engine(text, expected):
+    assert is_disk_full(text) is expected

@@ -61,6 +61,8 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The backend cannot be reached now. Retry."""
     ERROR_REASON_IMAGE_MISSING: _ErrorReason.ValueType  # 6
     """The image of the instance is not on the engine, and cannot be pulled."""
+    ERROR_REASON_DISK_FULL: _ErrorReason.ValueType  # 7
+    """The backend has no room for the files of an instance. Retry."""
     ERROR_REASON_MISSING_ENVIRONMENT: _ErrorReason.ValueType  # 20
     """Variables that the runtime requires are not set; metadata: missing."""
     ERROR_REASON_GLOBAL_SECRET_UNREADABLE: _ErrorReason.ValueType  # 21
@@ -140,6 +142,8 @@ ERROR_REASON_BACKEND_UNAVAILABLE: ErrorReason.ValueType  # 5
 """The backend cannot be reached now. Retry."""
 ERROR_REASON_IMAGE_MISSING: ErrorReason.ValueType  # 6
 """The image of the instance is not on the engine, and cannot be pulled."""
+ERROR_REASON_DISK_FULL: ErrorReason.ValueType  # 7
+"""The backend has no room for the files of an instance. Retry."""
 ERROR_REASON_MISSING_ENVIRONMENT: ErrorReason.ValueType  # 20
 """Variables that the runtime requires are not set; metadata: missing."""
 ERROR_REASON_GLOBAL_SECRET_UNREADABLE: ErrorReason.ValueType  # 21

@@ -24,7 +24,7 @@ from services.provisioner.backends.workspace_directory import (
     find_directory,
     list_directories,
 )
-from services.provisioner.errors import BackendUnavailable, FileAccessFailed, NoFiles, StartFailed, StopFailed
+from services.provisioner.errors import BackendUnavailable, DiskFull, FileAccessFailed, NoFiles, StartFailed, StopFailed
 from services.provisioner.model import (
     FileContent,
     FileEntry,
@@ -52,6 +52,9 @@ SUPERVISOR_TIMEOUT = timedelta(seconds=3)
 
 TRANSIENT_ERRNOS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 """Errors of this machine that may disappear by themselves, so that the start is retried."""
+
+FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors of a disk, or a quota, that has no room."""
 
 T = TypeVar("T")
 
@@ -92,6 +95,8 @@ class ProcessBackend:
         try:
             return await self._start(directory, spec)
         except OSError as error:
+            if error.errno in FULL_DISK_ERRNOS:
+                raise DiskFull from error
             if error.errno in TRANSIENT_ERRNOS:
                 raise BackendUnavailable from error
             raise StartFailed from error

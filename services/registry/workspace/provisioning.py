@@ -177,6 +177,7 @@ REASON_TEXTS = {
     STARTED_ELSEWHERE: "This plane starts no agents.",
     "agent_ended": "The agent ended before it registered.",
     "backend_unavailable": "The backend does not answer; it is probed until it does.",
+    "disk_full": "The disk of the backend is full; it starts once there is room.",
     "plane_unavailable": "A service of the plane does not answer.",
     "start_timed_out": "The backend did not start it in time.",
     "start_failed": "The backend refused to start it.",
@@ -196,5 +197,6 @@ EVENT_TEXTS = {
     "start_refused": "The backend refused to start the instance",
     "start_timed_out": "The backend did not answer in time",
     "backend_unavailable": "The backend could not be reached",
+    "disk_full": "The disk of the backend was full",
 }
 """The text of each kind of event."""

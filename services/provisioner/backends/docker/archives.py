@@ -52,6 +52,15 @@ def read_owner(start: bytes) -> int | None:
         return None
 
 
+def is_unreadable_by(start: bytes, user_id: int) -> bool:
+    """Whether the first entry belongs to another user alone: a file whose extraction ended on a full disk is root's."""
+    try:
+        entry = tarfile.TarInfo.frombuf(start[:BLOCK], "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return entry.uid != user_id and not entry.mode & 0o077
+
+
 def read_text(archive: bytes) -> str | None:
     """Return the text of the only file of an archive; `None` if it is no regular file, or no text."""
     try:

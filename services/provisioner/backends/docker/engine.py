@@ -19,8 +19,9 @@ from docker import APIClient
 from docker.errors import APIError, DockerException, create_api_error_from_http_exception
 from docker.tls import TLSConfig
 
+from services.provisioner.backends.docker.refusals import is_disk_full
 from services.provisioner.docker_options import DockerOptions
-from services.provisioner.errors import BackendUnavailable
+from services.provisioner.errors import BackendUnavailable, DiskFull
 
 MAX_CONCURRENT_CALLS = 16
 """Calls in progress at the same time; further ones wait, and their time limit runs."""
@@ -171,6 +172,9 @@ def _read_archive_start(client: APIClient, container_id: str, path: str, limit: 
 
 def _translate(error: APIError) -> Exception:
     status, text = error.status_code or FIRST_SERVER_ERROR, str(error.explanation or "")
+    if is_disk_full(text):
+        log.warning("disk of the Docker Engine is full", text=text)
+        return DiskFull()
     if status == NOT_FOUND:
         return ObjectNotFound(text)
     if status == CONFLICT:

@@ -11,8 +11,9 @@ from docker import APIClient
 from services.provisioner import image_names
 from services.provisioner.backends import progress
 from services.provisioner.backends.docker.engine import Engine, EngineFailed, ObjectNotFound, RequestRefused
+from services.provisioner.backends.docker.refusals import is_disk_full
 from services.provisioner.docker_options import DockerOptions, PullPolicy, RegistryLogin
-from services.provisioner.errors import ImageMissing
+from services.provisioner.errors import DiskFull, ImageMissing
 from services.provisioner.model import BackendEventKind
 
 PULL_TIMEOUT = timedelta(minutes=30)
@@ -62,8 +63,9 @@ class ImageStore:
         await self._join_pull(image)
 
     async def pull(self, image: str) -> None:
-        """Pull an image also if the engine has it. Raises `ImageMissing` if the registry does not give it.
+        """Pull an image also if the engine has it.
 
+        Raises `ImageMissing` if the registry does not give it, and `DiskFull` if the engine has no room for it.
         An engine that cannot reach the registry answers with an error of its own (500).
         """
         repository, _, tag = image.partition("@") if "@" in image else _split_tag(image)
@@ -77,6 +79,8 @@ class ImageStore:
                 timeout=PULL_TIMEOUT,
             )
         except (EngineFailed, ObjectNotFound, RequestRefused, PullFailed) as error:
+            if is_disk_full(str(error)):
+                raise DiskFull from None
             log.warning("image not pulled", image=image, error=str(error))
             raise ImageMissing from None
         log.info("image pulled", image=image)

@@ -5,6 +5,7 @@ the engine follows no link out of the container.
 """
 
 import asyncio
+import contextlib
 from typing import Any
 
 import structlog
@@ -14,7 +15,7 @@ from services.provisioner.backends.docker import archives, container, names
 from services.provisioner.backends.docker.archives import BLOCK, File
 from services.provisioner.backends.docker.engine import Engine, ObjectConflict, ObjectNotFound
 from services.provisioner.backends.docker.names import Volume
-from services.provisioner.errors import BackendUnavailable, StartFailed
+from services.provisioner.errors import BackendUnavailable, DiskFull, StartFailed
 from services.provisioner.model import Credentials, Files, Spec, WorkspaceId
 
 CONFIGS = "/configs"
@@ -44,7 +45,14 @@ class VolumeStore:
                 log.error("volume name taken", workspace=workspace_id, volume=volume.name)
                 raise StartFailed
 
-        await asyncio.gather(*(create_one(volume) for volume in names.list_volumes(workspace_id)))
+        volumes = names.list_volumes(workspace_id)
+        results = await asyncio.gather(*map(create_one, volumes), return_exceptions=True)
+        failures = {volume: error for volume, error in zip(volumes, results, strict=True) if error is not None}
+        for volume, error in failures.items():
+            if isinstance(error, DiskFull):
+                await self._remove_unrecorded(volume)
+        if failures:
+            raise next(iter(failures.values()))
 
     async def find_workspaces(self) -> set[WorkspaceId]:
         """Return the workspaces that have volumes."""
@@ -86,6 +94,16 @@ class VolumeStore:
             File(".platform_inbound_secret", credentials.inbound_secret),
         )
         await self._put(container_id, CONFIGS, archives.pack_files(files, user_id=container.USER_ID))
+
+    async def _remove_unrecorded(self, volume: Volume) -> None:
+        """Remove a volume that the engine just made without finding room for its labels: it would count as foreign.
+
+        A volume that existed before is not written, so its creation finds no full disk.
+        """
+        with contextlib.suppress(ObjectNotFound, ObjectConflict):
+            found: dict[str, Any] = await self._engine.call(lambda client: client.inspect_volume(volume.name))
+            if not found.get("Labels"):
+                await self._engine.call(lambda client: client.remove_volume(volume.name))
 
     async def _remove_own(self, volume: Volume, workspace_id: WorkspaceId) -> None:
         found: dict[str, Any] = await self._engine.call(lambda client: client.inspect_volume(volume.name))
@@ -139,7 +157,9 @@ class VolumeStore:
         return not await self._exists(container_id, path)
 
     async def _exists(self, container_id: str, path: str) -> bool:
-        return await self._read_start(container_id, f"{CONFIGS}/{path}", 0) is not None
+        """Whether the agent has the file; one that was not written to its end does not count."""
+        start = await self._read_start(container_id, f"{CONFIGS}/{path}", BLOCK)
+        return start is not None and not archives.is_unreadable_by(start, container.USER_ID)
 
     async def _read_digest(self, container_id: str) -> str | None:
         start = await self._read_start(container_id, f"{CONFIGS}/{DIGEST_FILE}", MAX_DIGEST_ARCHIVE_BYTES)
