@@ -25,6 +25,7 @@ HANDLERS_WITH_MORE_RPCS = {
 
 DECISIONS = {
     "bundles.py import_bundle: len(content) > MAX_FILES_BYTES": "the size of a gRPC message",
+    "cards.py _polls: reply.delivery_mode == pb.DELIVERY_MODE_POLL": "the card of a poller shows what the plane serves",
     "lifecycle.py _cut_log: len(encoded) <= MAX_LOG_TAIL_BYTES": "the size of what is sent on",
     "lifecycle.py read_state: status == 'paused'": "the public answer has a member for this one status",
     "orgs.py _check_size: len(template) > MAX_FILES_BYTES": "the size of a gRPC message",

@@ -19,7 +19,7 @@ from tests.molecule_cli.own_process import ROOT
 from tests.molecule_cli.plane_app import LEAD, WRITER, FakePlane, serve
 
 WITHOUT_NAMES = {
-    *("up", "down", "open", "backup", "restore", "migrate", "certs", "chat"),
+    *("up", "down", "reset", "open", "backup", "restore", "migrate", "certs", "chat", "connect"),
     *("org export", "files cat", "files put", "files rm", "ws files cat", "ws files put", "ws files rm"),
     *("secrets set", "secrets unset", "tokens mint", "tokens revoke", "tokens rotate"),
     *("org-tokens mint", "org-tokens revoke", "org-tokens rotate", "vault reseal", "audit verify"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.e2e.a2a_matrix.agents import AGENTS, OFFERS, POLL
 from tests.e2e.a2a_matrix.cells import OPERATIONS, RIGHT
-from tests.e2e.a2a_matrix.expectations import CRASH, PUSH, REASONS, find_refusal
+from tests.e2e.a2a_matrix.expectations import PUSH, REASONS, find_refusal
 from tests.e2e.a2a_matrix.framework_agents import GOOGLE_ADK, MICROSOFT, PYDANTIC_AI
 from tests.e2e.sdk_clients.processes import Cells
 
@@ -86,15 +86,7 @@ SHOWS_PUBLIC_CARD = Difference(
     reason="The client reads from the card that there is no extended card, and returns the card.",
 )
 
-JAVASCRIPT = (
-    SHOWS_PUBLIC_CARD,
-    Difference(
-        agents=frozenset({PYDANTIC_AI}),
-        operations=PUSH,
-        cell="PUSH_NOTIFICATION_NOT_SUPPORTED",
-        reason="The client reads from the card that there are no push notifications, and refuses by itself.",
-    ),
-)
+JAVASCRIPT = (SHOWS_PUBLIC_CARD,)
 
 READS_NO_TIME = "It cannot read times without a zone, which agents of Pydantic AI write; JSON-RPC passes as it is."
 
@@ -129,13 +121,6 @@ OFFICIAL_CLIENTS = {
             ),
             Difference(
                 bindings=(JSON_RPC,), agents=frozenset({PYDANTIC_AI}), cell="INTERNAL_ERROR", reason=READS_NO_TIME
-            ),
-            Difference(
-                bindings=(REST, GRPC),
-                agents=frozenset({PYDANTIC_AI}),
-                operations=PUSH,
-                cell="INTERNAL_ERROR",
-                reason=f"Its name for {CRASH} is INTERNAL_ERROR.",
             ),
         ),
     ),
