@@ -344,7 +344,6 @@ def fill(ballast: Path) -> None:
             file.write(b"x" * (1 << 12))
 
 
-@pytest.mark.xfail(reason="starter files that a full disk has cut off are not always written again", strict=False)
 async def test_full_disk_is_named_and_a_start_succeeds_once_there_is_room(plane, engine, full_disk):
     created = await create_from(plane, "none")
 

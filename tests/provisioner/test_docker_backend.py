@@ -13,6 +13,7 @@ import docker
 import pytest
 
 from services.provisioner.backends.docker import former_output, names
+from services.provisioner.backends.docker.archives import File, pack_files
 from services.provisioner.backends.docker.backend import DockerBackend
 from services.provisioner.backends.docker.container import USER_ID
 from services.provisioner.docker_options import DockerOptions, PullPolicy
@@ -142,6 +143,35 @@ async def test_container_and_volumes_have_their_names_and_labels(backend, engine
     assert mounted["/workspace"] == f"ws-{spec.workspace_id}-workspace"
     assert all(engine.inspect_volume(name)["Labels"] == labels for name in mounted.values())
     assert started.address == f"http://{found['NetworkSettings']['Networks'][NETWORK]['IPAddress']}:8000"
+
+
+@pytest.fixture
+def unlabelled(engine, spec):
+    """The volume of the workspace's files, without labels."""
+    name = f"ws-{spec.workspace_id}-workspace"
+    engine.create_volume(name)
+    yield name
+    with suppress(docker.errors.APIError):  # one that an instance uses is removed with the instance
+        engine.remove_volume(name, force=True)
+
+
+async def test_empty_volume_without_labels_is_made_anew(backend, engine, installation_id, spec, unlabelled):
+    await backend.start(spec)
+
+    labels = names.build_labels(installation_id, spec.workspace_id)
+    assert engine.inspect_volume(unlabelled)["Labels"] == labels
+
+
+async def test_volume_without_labels_that_holds_something_is_left_alone(backend, engine, spec, unlabelled):
+    mounts = engine.create_host_config(binds=[f"{unlabelled}:/workspace"])
+    writer = engine.create_container(build_base_image(), ["true"], volumes=["/workspace"], host_config=mounts)["Id"]
+    engine.put_archive(writer, "/workspace", pack_files((File("kept", "text"),), user_id=USER_ID))
+    engine.remove_container(writer)
+
+    with pytest.raises(StartFailed):
+        await backend.start(spec)
+
+    assert engine.inspect_volume(unlabelled)["Labels"] is None
 
 
 async def test_agent_has_no_privileges_and_owns_its_directories(backend, engine, spec):

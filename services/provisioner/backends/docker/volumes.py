@@ -15,7 +15,7 @@ from services.provisioner.backends.docker import archives, container, names
 from services.provisioner.backends.docker.archives import BLOCK, File
 from services.provisioner.backends.docker.engine import Engine, ObjectConflict, ObjectNotFound
 from services.provisioner.backends.docker.names import Volume
-from services.provisioner.errors import BackendUnavailable, DiskFull, StartFailed
+from services.provisioner.errors import BackendUnavailable, StartFailed
 from services.provisioner.model import Credentials, Files, Spec, WorkspaceId
 
 CONFIGS = "/configs"
@@ -41,18 +41,16 @@ class VolumeStore:
             found: dict[str, Any] = await self._engine.call(
                 lambda client: client.create_volume(volume.name, labels=labels)
             )
+            if not found.get("Labels") and await self._remove_unrecorded(volume):
+                found = await self._engine.call(lambda client: client.create_volume(volume.name, labels=labels))
             if not names.belongs_to(found.get("Labels"), self._installation_id, workspace_id):
                 log.error("volume name taken", workspace=workspace_id, volume=volume.name)
                 raise StartFailed
 
-        volumes = names.list_volumes(workspace_id)
-        results = await asyncio.gather(*map(create_one, volumes), return_exceptions=True)
-        failures = {volume: error for volume, error in zip(volumes, results, strict=True) if error is not None}
-        for volume, error in failures.items():
-            if isinstance(error, DiskFull):
-                await self._remove_unrecorded(volume)
-        if failures:
-            raise next(iter(failures.values()))
+        results = await asyncio.gather(*map(create_one, names.list_volumes(workspace_id)), return_exceptions=True)
+        for error in results:
+            if error is not None:
+                raise error
 
     async def find_workspaces(self) -> set[WorkspaceId]:
         """Return the workspaces that have volumes."""
@@ -95,15 +93,19 @@ class VolumeStore:
         )
         await self._put(container_id, CONFIGS, archives.pack_files(files, user_id=container.USER_ID))
 
-    async def _remove_unrecorded(self, volume: Volume) -> None:
-        """Remove a volume that the engine just made without finding room for its labels: it would count as foreign.
+    async def _remove_unrecorded(self, volume: Volume) -> bool:
+        """Remove a volume that the engine made without finding room for its labels; return whether it did.
 
-        A volume that existed before is not written, so its creation finds no full disk.
+        Without them it would count as foreign for good. Such a volume has never held anything.
         """
-        with contextlib.suppress(ObjectNotFound, ObjectConflict):
-            found: dict[str, Any] = await self._engine.call(lambda client: client.inspect_volume(volume.name))
-            if not found.get("Labels"):
-                await self._engine.call(lambda client: client.remove_volume(volume.name))
+        usage = await self._engine.call(lambda client: client.df())
+        sizes = {one["Name"]: one["UsageData"] for one in usage["Volumes"] or ()}
+        found: dict[str, Any] = sizes.get(volume.name, {})
+        if (found.get("Size"), found.get("RefCount")) != (0, 0):
+            return False
+        with contextlib.suppress(ObjectNotFound):
+            await self._engine.call(lambda client: client.remove_volume(volume.name))
+        return True
 
     async def _remove_own(self, volume: Volume, workspace_id: WorkspaceId) -> None:
         found: dict[str, Any] = await self._engine.call(lambda client: client.inspect_volume(volume.name))
