@@ -159,7 +159,9 @@ async def test_a_stream_about_a_stored_message_does_not_keep_its_large_request(d
 
             assert (await gateway.next(call_id)).head.status == 200
             assert b"submitted" in (await gateway.next(call_id)).chunk
-        assert not any(gateway.count_frames(call_id) for call_id in (1, 2, 3))
+        for call_id in (1, 2, 3):  # the streams go on: nothing but a sign of life may have come
+            while gateway.count_frames(call_id):
+                assert (await gateway.next(call_id)).chunk.startswith(b":")
 
 
 async def test_a_caller_that_leaves_instead_of_sending_its_body_returns_the_room(database_url):

@@ -143,4 +143,11 @@ def test_an_event_of_any_shape_is_read_without_an_error(event):
 
 
 def _list_children() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children(recursive=True) if "fake_claude.py" in " ".join(one.cmdline())]
+    return [one for one in psutil.Process().children(recursive=True) if _is_fake_claude(one)]
+
+
+def _is_fake_claude(process: psutil.Process) -> bool:
+    try:
+        return "fake_claude.py" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # it has ended meanwhile, also if nobody has fetched its status yet
+        return False

@@ -57,7 +57,7 @@ class QueuedTasks:
     ) -> JsonObject:
         """Return the task that stands for a message (`views.build_task`); raises `Unavailable`."""
         async with self._store.begin_single() as tx:
-            requests = await tx.read_requests([message.id])
+            requests = await tx.read_requests([message.id], max_bytes=MAX_LISTED_BYTES)
         request = requests.get(message.id, b"")
         return await _build_task(message, dialect, request, id_=id_, keeps_agent_id=keeps_agent_id)
 

@@ -37,6 +37,7 @@ from services.a2a_proxy.tasks.model import Subscription
 from services.a2a_proxy.tasks.queued_tasks import QueuedTasks
 from services.a2a_proxy.tasks.register import TaskRegister
 from services.a2a_proxy.tasks.responses import answer_error, answer_result, build_fault, choose_dialect
+from services.a2a_proxy.tasks.store.tasks import MAX_LISTED_BYTES
 from services.a2a_proxy.tasks.webhooks import Webhooks
 from services.chassis import strict_json
 from services.chassis.clock import Clock
@@ -198,8 +199,9 @@ class Tasks:
             if message is not None:
                 return views.wrap(await self._queued.show(message, dialect), dialect)
         context_id, at = envelope.references.context_id, self._clock.now()
-        show = partial(views.build_submitted, receipt.queue_id, context_id, at, dialect, request=envelope.body)
-        task = await run_by_size(len(envelope.body), show)
+        request = envelope.body if len(envelope.body) <= MAX_LISTED_BYTES else b""
+        show = partial(views.build_submitted, receipt.queue_id, context_id, at, dialect, request=request)
+        task = await run_by_size(len(request), show)
         length = _read_history_length(envelope.body, "configuration")
         return views.wrap(views.limit_history(task, length, dialect), dialect)
 

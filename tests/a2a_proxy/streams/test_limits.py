@@ -127,11 +127,11 @@ async def test_a_stream_beyond_the_limits_ends_without_its_caller(proxy, gateway
 
 @pytest.mark.covers("BEY-02")
 async def test_a_stream_that_cannot_be_stored_goes_on_without_ids(proxy, gateway, agent, monkeypatch):
-    monkeypatch.setattr(writer, "STORE_TIMEOUT", timedelta(seconds=0.1))
     agent.pauses = frozenset({1})
     client = StreamClient(gateway)
     await client.open()
     await client.read(2)
+    monkeypatch.setattr(writer, "STORE_TIMEOUT", timedelta(seconds=0.1))  # what comes before has time enough
     async with proxy.store.begin() as tx:
         await tx.connection.execute(sa.text("lock table a2a_proxy.stream_events in exclusive mode"))
         agent.go.set()
@@ -173,12 +173,12 @@ class SplittingAgent(StreamAgent):
 
 @pytest.mark.covers("BEY-02")
 async def test_a_stream_that_cannot_be_stored_any_more_keeps_its_order_and_its_task(proxy, gateway, monkeypatch):
-    monkeypatch.setattr(writer, "STORE_TIMEOUT", timedelta(seconds=0.1))
     async with serve_agent(SplittingAgent()) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
         client = StreamClient(gateway)
         await client.open()
         await client.read(1)
+        monkeypatch.setattr(writer, "STORE_TIMEOUT", timedelta(seconds=0.1))  # the first event has time enough
         async with proxy.store.begin() as tx:
             await tx.connection.execute(sa.text("lock table a2a_proxy.stream_events in exclusive mode"))
             for _ in range(2):

@@ -26,9 +26,9 @@ LISTED_METHODS = ("message/send", "message/stream", "SendMessage", "SendStreamin
 """The methods of the messages that a list of tasks shows."""
 
 MAX_LISTED_BYTES = 64 * 1024
-"""Bytes of the largest request and of the largest answer that a list of tasks reads.
+"""Bytes of the largest request that a task shows as its history, and of the largest answer that a list of tasks reads.
 
-A task with a larger answer is listed without its contents, and one with a larger request without its history.
+A task with a larger request is shown without its history, and one with a larger answer is listed without its contents.
 """
 
 _T = TASKS.c
