@@ -23,7 +23,10 @@ from services.chassis.errors import ServiceError
 COUNT_TIMEOUT = timedelta(seconds=1)
 """Time for a count, so that the other metrics can be read while its service is away."""
 
-RELEASE = metadata.version("molecule")
+UNKNOWN_RELEASE = "unknown"
+"""The release of code that is not installed as a distribution."""
+
+RELEASE = next((found.version for found in metadata.distributions(name="molecule")), UNKNOWN_RELEASE)
 """The version of the installed release."""
 
 NEXT_STEP = "GET workspaces lists them, POST makes one; docs describes every route, and molecule --help every command."
