@@ -157,4 +157,4 @@ async def test_the_address_of_a_stopped_plane_is_forgotten(start, home, port):
     )
 
     assert done.stdout == ""
-    assert done.stderr == f"molecule: no plane runs in {home}: start it with make up\n"
+    assert done.stderr == f"molecule: no plane runs in {home}: start it with molecule up\n"

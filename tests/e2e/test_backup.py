@@ -86,6 +86,10 @@ def find_agent_environment(workspace_id: str) -> dict[str, str]:
     return {}
 
 
+JOURNAL = ".delivered-messages.sqlite3"
+"""The beginning of the names of files that an agent writes some time after its start."""
+
+
 async def wait_until_online(http: httpx.AsyncClient, workspace_id: str) -> None:
     async def is_online():
         return (await http.get(f"/workspaces/{workspace_id}")).json()["status"] == "online"
@@ -96,7 +100,8 @@ async def wait_until_online(http: httpx.AsyncClient, workspace_id: str) -> None:
 def list_modes(home: Path) -> dict[str, tuple[int, int, int]]:
     """Return mode and owner of every file of the home that the plane does not write at each start."""
     kept = [home, *(home / name for name in ("keys", "postgres", "workspaces", "logs")), *(home / "keys").iterdir()]
-    kept += [path for path in (home / "workspaces").glob("*/configs/.*") if path.is_file()]
+    hidden = (path for path in (home / "workspaces").glob("*/configs/.*") if path.is_file())
+    kept += [path for path in hidden if not path.name.startswith(JOURNAL)]
     return {str(path.relative_to(home)): (path.stat().st_mode, path.stat().st_uid, path.stat().st_gid) for path in kept}
 
 
