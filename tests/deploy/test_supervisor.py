@@ -96,7 +96,9 @@ async def test_process_that_cannot_run_is_restarted_with_growing_delays(supervis
 
 async def test_exit_of_the_supervisor_stops_the_last_started_process_first(recorded):
     exiting_on_sigterm = (
-        "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('bye', flush=True)));" + SLEEPER
+        # The handler may run within a `print`, which could not print a second time.
+        "import os, signal, sys;"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(os.write(1, b'bye\\n') and None));" + SLEEPER
     )
     async with Supervisor(on_output=recorded.on_output, on_exit=recorded.exits.append) as supervisor:
         children = [supervisor.start(python(name, exiting_on_sigterm)) for name in "ab"]
