@@ -8,6 +8,7 @@ programs          runs a program, streams its output and kills its process group
 command           the adapter of any program
 claude_stream     parses the stream format of the `claude` program      pure
 claude_code       the adapter of the `claude` program
+model_limits      what the adapters of models may take
 model_tools       runs the tools that a model calls
 model_errors      turns errors of model providers into ends of turns
 anthropic_models  the adapter of the Messages API

@@ -9,7 +9,7 @@ class ClaudeStream:
     The lines of one run. `feed` returns the text that each line adds to the answer.
 
     With `--include-partial-messages` a message comes in pieces and then as a whole; the whole one counts only if no
-    piece of it came. Messages of subagents, which name a parent tool use, are no part of the answer.
+    piece of it came. Messages of agents that a tool runs name its use as their parent, and are no part of the answer.
     """
 
     def __init__(self) -> None:

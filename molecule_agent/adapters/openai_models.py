@@ -20,18 +20,9 @@ from molecule_agent.adapters.chat_chunks import ChatAnswer
 from molecule_agent.adapters.conversations import Conversations, History
 from molecule_agent.adapters.instructions import read_instructions, read_model
 from molecule_agent.adapters.model_errors import BROKEN_TEXT, ProviderHealth
+from molecule_agent.adapters.model_limits import DEFAULT_ROUNDS, MAX_ANSWER_TOKENS, MAX_RETRIES, MAX_ROUNDS
 from molecule_agent.adapters.model_tools import ToolCall, run_calls
 from molecule_agent.adapters.options import Options
-
-MAX_ANSWER_TOKENS = 1_000_000
-
-DEFAULT_ROUNDS = 32
-"""Requests to the model for one message; each round after the first has the results of tools."""
-
-MAX_ROUNDS = 1000
-
-MAX_RETRIES = 4
-"""Attempts after the first that the SDK makes, with the delays that the provider asks for."""
 
 
 class Adapter(BaseAdapter):

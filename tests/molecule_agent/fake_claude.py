@@ -53,7 +53,7 @@ def main():
         return
     emit_message("Let me look.", partial=prompt != "whole messages")
     emit(type="user", message={"content": [{"type": "tool_result", "tool_use_id": "t", "content": "x" * 200_000}]})
-    emit_message("I am a subagent.", parent="t")
+    emit_message("A tool runs me.", parent="t")
     write_line("not json")
     emit_message(f"You said: {prompt}", partial=prompt != "whole messages")
     emit(type="result", subtype="success", is_error=False, result=f"You said: {prompt}", num_turns=2)
